@@ -1,0 +1,1 @@
+"""Hospital language models as Dagster assets: Lang1 and ReMedE (Jiang et al., 2025)."""
