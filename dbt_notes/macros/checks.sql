@@ -1,0 +1,46 @@
+{#- Text as a timestamp or date; null when it is empty or is none (2021-02-30). -#}
+{%- macro timestamp_of(column) -%}
+try_cast(nullif(trim({{ column }}), '') as timestamp)
+{%- endmacro -%}
+
+
+{%- macro date_of(column) -%}
+cast({{ timestamp_of(column) }} as date)
+{%- endmacro -%}
+
+
+{#- True when the column holds a text that is no date, or one outside the plausible dates. -#}
+{%- macro is_impossible_date(column) -%}
+(
+        nullif(trim({{ column }}), '') is not null
+        and (
+            {{ timestamp_of(column) }} is null
+            or {{ timestamp_of(column) }} < timestamp '{{ var("minimum_plausible_date") }} 00:00:00'
+            or {{ timestamp_of(column) }} >= timestamp '{{ var("maximum_plausible_date") }} 00:00:00'
+        )
+    )
+{%- endmacro -%}
+
+
+{#- The reason that lines and copies share, as the first branches of a `case`. -#}
+{%- macro reasons_of_any_row() -%}
+when malformed_at is not null then 'malformed_line'
+        when copy_number > 1 then 'duplicate_row'
+{%- endmacro -%}
+
+
+{#- The number of this copy among equal rows: the first in the file is kept. -#}
+{%- macro copy_number() -%}
+row_number() over (partition by row_hash order by rowid)
+{%- endmacro -%}
+
+
+{#- Rank among the rows of one key that nothing else is wrong with: the first in the file is kept. -#}
+{%- macro key_rank(key_columns) -%}
+row_number() over (partition by {{ key_columns | join(", ") }}, row_reason is null order by landed_row)
+{%- endmacro -%}
+
+
+{%- macro reject_reason() -%}
+coalesce(row_reason, case when key_rank > 1 then 'duplicate_key' end)
+{%- endmacro -%}

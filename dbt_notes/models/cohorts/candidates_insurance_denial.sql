@@ -1,0 +1,56 @@
+with notes as (
+    select * from {{ ref("admission_notes") }}
+),
+
+claims as (
+    select
+        encounter_id,
+        lower(trim(status)) in {{ lower_list(var("denial_claim_statuses")) }} as is_denial,
+        {% if var("unknown_claim_statuses") == "negative" -%}
+        true as is_known
+        {%- elif var("unknown_claim_statuses") == "drop" -%}
+        lower(trim(status)) in {{ lower_list(var("denial_claim_statuses") + var("known_negative_claim_statuses")) }}
+        as is_known
+        {%- else -%}
+        {{ exceptions.raise_compiler_error(
+            "unknown_claim_statuses: expected 'negative' or 'drop', found '" ~ var("unknown_claim_statuses") ~ "'"
+        ) }}
+        {%- endif %}
+    from {{ ref("stg_claims") }}
+),
+
+decided as (
+    select
+        encounter_id,
+        max(case when is_denial then 1 else 0 end) as label
+    from claims
+    where is_known
+    group by encounter_id
+),
+
+labelled as (
+    select
+        notes.*,
+        {{ study_window("insurance_denial", "notes.discharge_time") }} as study_window,
+        decided.label,
+        decided.label is not null as has_label
+    from notes
+    left join decided on notes.encounter_id = decided.encounter_id
+),
+
+in_window as (
+    select
+        *,
+        study_window is not null as is_in_study_window
+    from labelled
+)
+
+select
+    note_id,
+    encounter_id,
+    subject_id,
+    written_time as prediction_time,
+    study_window,
+    label,
+    {{ left_at_step("insurance_denial") }} as left_at_step
+from in_window

@@ -1,0 +1,3 @@
+{{ config(materialized="parquet") }}
+
+{{ cohort_of("comorbidity") }}

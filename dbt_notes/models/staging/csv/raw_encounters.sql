@@ -1,0 +1,3 @@
+{{ config(post_hook=keep_malformed_lines("encounters")) }}
+
+{{ landed_rows("encounters") }}

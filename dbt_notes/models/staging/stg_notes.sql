@@ -1,0 +1,10 @@
+select
+    note_id,
+    encounter_id,
+    subject_id,
+    note_type,
+    department,
+    author_id,
+    written_time
+from {{ ref("checked_notes") }}
+where reject_reason is null

@@ -1,0 +1,181 @@
+"""What `make` calls: the demo, the corpus half, the services, a new month for the landing folder.
+
+Everything runs through Dagster; this only prepares its home, starts a job, and says where to look afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lang1_assets.settings import Settings, SettingsError, lang1_home, load_settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+DAGSTER_CONFIG = Path(__file__).parent.parent / "infra" / "dagster.yaml"
+DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
+PID_TAG = "lang1/pid"
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
+    prepare_home()
+    sys.exit(arguments.command(settings, arguments))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="lang1", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, function, words in (
+        ("demo", run_demo, "run the whole path for one model variant"),
+        ("corpus", run_corpus, "run the corpus half: notes and web text to a pretrained model"),
+        ("ui", run_ui, "open Dagster and MLflow on the same state"),
+        ("new-month", write_new_month, "write one more month of the embedded hospital into the landing folder"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.set_defaults(command=function)
+        if name in ("demo", "corpus"):
+            command.add_argument("--variant", help="a variant of the profile; default: its first")
+        if name == "new-month":
+            command.add_argument("month", help="YYYY-MM, 2025-02 or later")
+    return parser.parse_args()
+
+
+def prepare_home() -> Path:
+    """Make `$LANG1_HOME` and Dagster's home in it; only the owner may look inside, because notes will lie there."""
+    home = lang1_home()
+    home.mkdir(parents=True, exist_ok=True)
+    home.chmod(0o700)
+    os.environ["LANG1_HOME"] = str(home)
+    dagster_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
+    dagster_home.mkdir(parents=True, exist_ok=True)
+    if not (dagster_home / "dagster.yaml").exists():
+        shutil.copyfile(DAGSTER_CONFIG, dagster_home / "dagster.yaml")
+    return home
+
+
+def run_demo(settings: Settings, arguments: argparse.Namespace) -> int:
+    return run_job(settings, "demo", arguments.variant or settings.main_variant, show_results=True)
+
+
+def run_corpus(settings: Settings, arguments: argparse.Namespace) -> int:
+    return run_job(settings, "corpus", arguments.variant or settings.main_variant, show_results=False)
+
+
+def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> int:
+    import dagster as dg
+
+    from lang1_assets import definitions
+
+    if variant not in settings.variants:
+        sys.exit(f"variant '{variant}' is not in the profile; it has: {', '.join(settings.variants)}")
+    print(f"profile {settings.name}, variant {variant}; everything is written to {lang1_home()}", flush=True)
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance, job)
+        made = getattr(definitions, f"{job}_job")
+        result = dg.execute_job(
+            dg.reconstructable(made),
+            instance,
+            tags={"dagster/partition": variant, PID_TAG: str(os.getpid())},
+            raise_on_error=False,
+        )
+        succeeded = result.success
+        failed = [event.step_key for event in result.all_events if event.is_step_failure]
+    minutes = (time.monotonic() - started) / 60
+    if not succeeded:
+        print(f"\nFAILED after {minutes:.1f} minutes in {', '.join(map(str, failed)) or 'the run itself'}; see above.")
+        print("Run the same command again to go on from there: what is finished is reused.")
+        return 1
+    print(f"\nDone in {minutes:.1f} minutes.")
+    if show_results:
+        print_results(settings)
+    print("Open Dagster (http://127.0.0.1:3000) and MLflow (http://127.0.0.1:5000) with: make ui")
+    return 0
+
+
+def close_dead_runs(instance: dg.DagsterInstance, job: str) -> None:
+    """Mark runs that a killed process left behind as failed, and free their place in the accelerator pool."""
+    import dagster as dg
+    import psutil
+
+    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.STARTED])):
+        pid = run.tags.get(PID_TAG)
+        if pid is not None and not psutil.pid_exists(int(pid)):
+            instance.report_run_failed(run, "its process was killed; the next run goes on from what it had finished")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def print_results(settings: Settings) -> None:
+    from lang1_assets.ops.results import read_results, results_table
+
+    latest = lang1_home() / "reports" / "latest"
+    print(results_table(read_results(latest / "results.json")))
+    if settings.is_synthetic:
+        print("Synthetic data: the embedded hospital. No number here is about real patients.")
+    print(f"\nReport:  {latest / 'index.html'}")
+
+
+def run_ui(settings: Settings, arguments: argparse.Namespace) -> int:
+    """Dagster and MLflow until Ctrl-C; both end together."""
+    home = lang1_home()
+    binaries = Path(sys.executable).parent
+    mlflow = [
+        str(binaries / "mlflow"),
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+        "--default-artifact-root",
+        str(home / "mlflow" / "artifacts"),
+        "--host=127.0.0.1",
+        f"--port={MLFLOW_PORT}",
+        "--workers=1",
+    ]
+    dagster = [str(binaries / "dagster"), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(DAGSTER_PORT)]
+    (home / "mlflow").mkdir(exist_ok=True)
+    processes = [subprocess.Popen(command, start_new_session=True) for command in (mlflow, dagster)]
+    print(f"Dagster: http://127.0.0.1:{DAGSTER_PORT}   MLflow: http://127.0.0.1:{MLFLOW_PORT}   (Ctrl-C ends both)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while all(process.poll() is None for process in processes):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        print("ending")
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+    return max(process.wait() for process in processes) and 1
+
+
+def write_new_month(settings: Settings, arguments: argparse.Namespace) -> int:
+    from lang1_assets.operate import COMPLETE_MARKER, MONTH, landing_folder
+    from lang1_assets.ops.hospital import HospitalConfig, write_month_export
+
+    if not MONTH.match(arguments.month):
+        sys.exit(f"month '{arguments.month}': expected YYYY-MM, such as 2025-02")
+    year, month = map(int, arguments.month.split("-"))
+    folder = landing_folder(settings) / arguments.month
+    folder.mkdir(parents=True, exist_ok=True)
+    config = HospitalConfig(
+        num_encounters=settings.source.num_encounters, seed=settings.seed, dirt_rate=settings.source.dirt_rate
+    )
+    write_month_export(folder, config, year, month)
+    (folder / COMPLETE_MARKER).touch()
+    print(f"{folder}: one synthetic month; the sensor 'landing' will notice it")
+    return 0
+
+
+if __name__ == "__main__":
+    main()

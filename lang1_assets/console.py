@@ -1,0 +1,45 @@
+"""What a person sees in the terminal while a run goes on: one line a step, and the lines that the steps say."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import dagster as dg
+
+STEP_EVENTS = {"STEP_START": "started", "STEP_SUCCESS": "done", "STEP_FAILURE": "FAILED", "STEP_UP_FOR_RETRY": "will be retried"}
+
+
+class ProgressFormatter(logging.Formatter):
+    """`12:00:01 clean_notes  cleaned 3 of 7 partitions`, instead of Dagster's event records."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        meta: dict[str, Any] = getattr(record, "dagster_meta", {})
+        step = meta.get("step_key") or "run"
+        clock = self.formatTime(record, "%H:%M:%S")
+        event = getattr(record, "dagster_event", None)
+        said = meta.get("orig_message") or record.getMessage()
+        if event is not None:
+            said = STEP_EVENTS.get(event.event_type_value, said)
+        return f"{clock} {step:<28} {said}"
+
+
+class ProgressFilter(logging.Filter):
+    """Lets through what steps say, their starts and ends, and anything that is a warning or worse."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        event = getattr(record, "dagster_event", None)
+        if event is not None:
+            return event.event_type_value in STEP_EVENTS or record.levelno >= logging.WARNING
+        return record.levelno >= logging.INFO
+
+
+@dg.logger(description="One readable line for each step and each thing it says.")
+def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
+    logger = logging.Logger("lang1", level=logging.INFO)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(ProgressFormatter())
+    handler.addFilter(ProgressFilter())
+    logger.addHandler(handler)
+    return logger

@@ -1,0 +1,99 @@
+"""The one entry: assets, checks, jobs, sensors, schedules and resources of the profile that `$LANG1_PROFILE` names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DbtCliResource
+
+from lang1_assets import clean, evaluate, extract, finetune, label, operate, pretrain, report, tokens
+from lang1_assets.console import progress_logger
+from lang1_assets.resources.launcher import TrainingLauncher
+from lang1_assets.resources.store import ArtifactStore
+from lang1_assets.resources.tracking import Tracking
+from lang1_assets.settings import Settings, lang1_home, load_settings
+
+DEMO_JOB = "demo"
+CORPUS_JOB = "corpus"
+
+
+def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Fresh definitions of one profile.
+
+    Args:
+        resources: replaces the default resource of the same name, for tests.
+    """
+    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, report)
+    return dg.Definitions(
+        assets=[asset for stage in stages for asset in stage.build_assets(settings)] + operate.build_assets(settings),
+        jobs=[*build_jobs(settings), *operate.build_jobs()],
+        sensors=operate.build_sensors(settings),
+        schedules=operate.build_schedules(settings),
+        resources={**default_resources(settings), **(resources or {})},
+        loggers={"console": progress_logger},
+        executor=dg.multiprocess_executor.configured({"max_concurrent": int(os.environ.get("LANG1_MAX_STEPS", "2"))}),
+    )
+
+
+def build_jobs(settings: Settings) -> list[Any]:
+    recipes = settings.finetune.recipes
+    models = [
+        "pretrained_model",
+        "comprehension",
+        "zero_shot_evaluation",
+        *(f"finetuned_{recipe}" for recipe in recipes),
+        *(f"{recipe}_evaluation" for recipe in recipes),
+    ]
+    wanted = dg.AssetSelection.assets(*models).upstream() | dg.AssetSelection.assets(
+        "corpus_statistics", "report", "model_in_service", "external_hospital_exports"
+    )
+    tables = dg.AssetSelection.groups("extract", "label")
+    corpus = dg.AssetSelection.assets("pretrained_model", "comprehension").upstream()
+    return [
+        dg.define_asset_job(
+            DEMO_JOB,
+            selection=wanted | tables,
+            description="The whole path: the hospital's tables to the evaluation report, for one model variant.",
+        ),
+        dg.define_asset_job(
+            CORPUS_JOB,
+            selection=corpus,
+            description="The corpus half: notes and web text to a pretrained model and its comprehension.",
+        ),
+    ]
+
+
+def default_resources(settings: Settings) -> dict[str, Any]:
+    home = lang1_home()
+    mlflow_home = home / "mlflow"
+    mlflow_home.mkdir(parents=True, exist_ok=True)
+    warehouse = home / "warehouse"
+    warehouse.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("LANG1_DUCKDB_PATH", str(warehouse / f"{settings.name}.duckdb"))
+    return {
+        "store": ArtifactStore(root=str(home / "artifacts" / settings.name)),
+        "launcher": TrainingLauncher(),
+        "tracking": Tracking(
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_home / 'mlflow.db'}"),
+            ui_url=os.environ.get("LANG1_MLFLOW_URL", "http://127.0.0.1:5000"),
+            artifact_root=os.environ.get("LANG1_MLFLOW_ARTIFACTS", str(mlflow_home / "artifacts")),
+            dagster_url=os.environ.get("LANG1_DAGSTER_URL", "http://127.0.0.1:3000"),
+        ),
+        "dbt": DbtCliResource(project_dir=extract.dbt_project()),
+    }
+
+
+defs = build_definitions(load_settings())
+
+
+def demo_job() -> dg.JobDefinition:
+    """The demo job by itself, for processes that rebuild it."""
+    return defs.resolve_job_def(DEMO_JOB)
+
+
+def corpus_job() -> dg.JobDefinition:
+    """The corpus job by itself, for processes that rebuild it."""
+    return defs.resolve_job_def(CORPUS_JOB)

@@ -1,0 +1,234 @@
+"""Extraction: the hospital's tables and the web text come in, and dbt turns tables into typed, checked staging and cohorts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
+
+from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, materialized
+from lang1_assets.ops import exports
+from lang1_assets.ops.hospital import HospitalConfig, write_exports, write_web_text
+from lang1_assets.resources.store import Artifact, ArtifactStore, folder_hash, listing_hash
+from lang1_assets.settings import Settings
+
+GROUP = "extract"
+PROJECT_FOLDER = Path(__file__).parent.parent / "dbt_notes"
+WAREHOUSE = "warehouse"
+CHECKS_FILE = "checks.json"
+
+
+def build_assets(settings: Settings) -> list[Any]:
+    return [
+        hospital_exports(settings),
+        external_hospital_exports(settings),
+        web_text_source(settings),
+        warehouse(settings),
+    ]
+
+
+def hospital_exports(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="hospital_exports",
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"csv"},
+        description="The hospital's tables as CSV: patients, encounters, notes, diagnoses, claims. "
+        + (SYNTHETIC if settings.is_synthetic else "Read from the folder that the profile names."),
+    )
+    def _hospital_exports(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        if settings.source.kind == "csv":
+            return materialized(link_exports(settings, store))
+        config = HospitalConfig(
+            num_encounters=settings.source.num_encounters, seed=settings.seed, dirt_rate=settings.source.dirt_rate
+        )
+        return materialized(simulate(context, store, "hospital_exports", config))
+
+    return _hospital_exports
+
+
+def external_hospital_exports(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="external_hospital_exports",
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"csv"},
+        description="A second hospital with its own style, codes and case mix, for external validation. " + SYNTHETIC,
+    )
+    def _external_hospital_exports(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        config = HospitalConfig(
+            num_encounters=max(1, settings.source.num_encounters // 5),
+            seed=settings.seed + 1,
+            site="external",
+            dirt_rate=settings.source.dirt_rate,
+        )
+        return materialized(simulate(context, store, "external_hospital_exports", config))
+
+    return _external_hospital_exports
+
+
+def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, name: str, config: HospitalConfig) -> Artifact:
+    def make(work: Path) -> dict[str, Any]:
+        return {**vars(write_exports(work, config, context.log.info)), "synthetic": True}
+
+    return store.build(
+        name,
+        make,
+        parameters=vars(config),
+        code=["lang1_assets.ops.hospital", "lang1_assets.ops.schemas"],
+        on_wait=context.log.warning,
+    )
+
+
+def link_exports(settings: Settings, store: ArtifactStore) -> Artifact:
+    """A hospital's own folder: checked for files and columns, never copied."""
+    folder = settings.source.path
+    assert folder is not None, "the profile requires a path for kind 'csv'"
+    exports.check_exports(folder)
+    files = sorted(folder.glob("*.csv"))
+
+    def make(work: Path) -> dict[str, Any]:
+        (work / "exports").symlink_to(folder, target_is_directory=True)
+        return {"num_files": len(files), "num_bytes": sum(file.stat().st_size for file in files), "synthetic": False}
+
+    return store.build("hospital_exports", make, parameters={"path": str(folder), "listing": listing_hash(files)})
+
+
+def exports_folder(artifact: Artifact) -> Path:
+    linked = artifact.path / "exports"
+    return linked.resolve() if linked.is_symlink() else artifact.path
+
+
+def web_text_source(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="web_text_source",
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"json"},
+        description="Web text in the SlimPajama layout: .jsonl.zst files of seven subsets, and comprehension questions. "
+        + (SYNTHETIC if settings.web_text.kind == "embedded" else "Read from the folder that the profile names."),
+    )
+    def _web_text_source(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        return materialized(take_web_text(settings, store))
+
+    return _web_text_source
+
+
+def take_web_text(settings: Settings, store: ArtifactStore) -> Artifact:
+    source = settings.web_text
+    if source.kind == "embedded":
+        return store.build(
+            "web_text_source",
+            lambda work: {**vars(write_web_text(work, source.num_documents, settings.seed)), "synthetic": True},
+            parameters={"num_documents": source.num_documents, "seed": settings.seed},
+            code=["lang1_assets.ops.hospital"],
+        )
+    folder = source.path
+    assert folder is not None, "the profile requires a path for kind 'slimpajama'"
+    files = sorted([*folder.glob("**/*.jsonl"), *folder.glob("**/*.jsonl.zst")])
+    if not files:
+        raise dg.Failure(f"{folder}: no .jsonl or .jsonl.zst files; set web_text.path to the folder that holds them")
+
+    def make(work: Path) -> dict[str, Any]:
+        (work / "files").symlink_to(folder, target_is_directory=True)
+        return {"num_files": len(files), "num_bytes": sum(file.stat().st_size for file in files), "synthetic": False}
+
+    return store.build("web_text_source", make, parameters={"path": str(folder), "listing": listing_hash(files)})
+
+
+def dbt_project() -> DbtProject:
+    """The SQL project, its manifest prepared if it is missing or older than the SQL."""
+    project = DbtProject(project_dir=PROJECT_FOLDER, profiles_dir=PROJECT_FOLDER)
+    newest = max(path.stat().st_mtime for path in _dbt_sources())
+    if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime < newest:
+        project.preparer.prepare(project)
+    return project
+
+
+def _dbt_sources() -> list[Path]:
+    return [
+        path
+        for path in PROJECT_FOLDER.rglob("*")
+        if path.suffix in {".sql", ".yml", ".py"} and "target" not in path.parts and "logs" not in path.parts
+    ]
+
+
+def dbt_variables(settings: Settings, exports_path: Path, parquet_path: Path) -> dict[str, Any]:
+    return {
+        "exports_path": str(exports_path),
+        "parquet_path": str(parquet_path),
+        "split_seed": settings.seed,
+        "split_by": settings.cohorts.split_by,
+        "hp_max_hours_after_admission": settings.cohorts.hp_max_hours_after_admission,
+        "readmission_days": settings.cohorts.readmission_days,
+    }
+
+
+def warehouse(settings: Settings) -> Any:
+    project = dbt_project()
+
+    @dbt_assets(manifest=project.manifest_path, project=project, name=WAREHOUSE)
+    def _warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, store: ArtifactStore) -> Iterator[Any]:
+        source = store.get("hospital_exports")
+        folder = exports_folder(source)
+        exports.check_exports(folder)
+        events: list[Any] = []
+
+        def make(work: Path) -> dict[str, Any]:
+            variables = dbt_variables(settings, folder, work)
+            build = dbt.cli(["build", "--vars", json.dumps(variables)], context=context)
+            # One by one: what was found before a failing test is kept.
+            for event in build.stream():
+                events.append(event)
+            checks = [check_record(event) for event in events if isinstance(event, dg.AssetCheckResult)]
+            (work / CHECKS_FILE).write_text(json.dumps(checks, indent=1))
+            return {"num_checks": len(checks)}
+
+        try:
+            artifact = store.build(
+                WAREHOUSE,
+                make,
+                inputs=[source],
+                parameters={
+                    "sql": folder_hash(PROJECT_FOLDER / "models") + folder_hash(PROJECT_FOLDER / "macros"),
+                    "variables": dbt_variables(settings, Path(), Path()),
+                },
+                code=["lang1_assets.ops.charlson"],
+                on_wait=context.log.warning,
+            )
+        except Exception:
+            yield from events
+            raise
+        yield from (reused_events(context, artifact) if artifact.reused else events)
+
+    return _warehouse
+
+
+def check_record(event: dg.AssetCheckResult) -> dict[str, Any]:
+    assert event.asset_key is not None, "dbt names the model of each test"
+    return {
+        "asset_key": event.asset_key.path,
+        "check_name": event.check_name,
+        "passed": event.passed,
+        "severity": event.severity.value,
+    }
+
+
+def reused_events(context: dg.AssetExecutionContext, artifact: Artifact) -> Iterator[Any]:
+    """What dbt found when these tables were built, said again: nothing it depends on has changed."""
+    for key in sorted(context.selected_asset_keys):
+        yield dg.MaterializeResult(asset_key=key, metadata=materialized(artifact).metadata)
+    selected = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
+    for record in json.loads((artifact.path / CHECKS_FILE).read_text()):
+        if (dg.AssetKey(record["asset_key"]), record["check_name"]) in selected:
+            yield dg.AssetCheckResult(
+                asset_key=dg.AssetKey(record["asset_key"]),
+                check_name=record["check_name"],
+                passed=record["passed"],
+                severity=dg.AssetCheckSeverity(record["severity"]),
+                metadata={"status": "up to date, reused"},
+            )

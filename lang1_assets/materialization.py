@@ -1,0 +1,58 @@
+"""How every asset says what it did: one shape of metadata, a data version, owners and tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from lang1_assets.resources.store import Artifact
+
+DATA_OWNER = ["team:data-engineering"]
+MODEL_OWNER = ["team:ml-engineering"]
+RESEARCH_OWNER = ["team:clinical-research"]
+SYNTHETIC = "Synthetic data: the embedded hospital. No number here is about real patients."
+
+
+def materialized(
+    artifact: Artifact, check_results: Sequence[dg.AssetCheckResult] = (), **metadata: Any
+) -> dg.MaterializeResult:
+    """The result of an asset that is one artifact: what its maker counted, where it lies, and whether it was reused."""
+    return dg.MaterializeResult(
+        metadata={
+            "status": "up to date, reused" if artifact.reused else "made in this run",
+            "path": dg.MetadataValue.path(str(artifact.path)),
+            "fingerprint": artifact.fingerprint,
+            "made_from": dg.MetadataValue.json(dict(artifact.inputs)),
+            **readable(artifact.summary),
+            **metadata,
+        },
+        data_version=dg.DataVersion(artifact.fingerprint),
+        check_results=list(check_results),
+    )
+
+
+def readable(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """A summary as Dagster metadata: nested values as JSON, numbers as numbers."""
+    return {key: dg.MetadataValue.json(v) if isinstance(v, (dict, list)) else v for key, v in summary.items()}
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.MarkdownMetadataValue:
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """The column schema that Dagster shows, from the schema that the files follow."""
+    return dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in schema])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value).replace("|", "\\|")

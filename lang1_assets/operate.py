@@ -1,0 +1,302 @@
+"""Operation: which model serves, and what happens when a new dated export lands (M63)."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lang1_assets.materialization import MODEL_OWNER, RESEARCH_OWNER, markdown_table, materialized
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.partitions import dated_exports
+from lang1_assets.resources.store import Artifact, ArtifactError, ArtifactStore, folder_hash, listing_hash
+from lang1_assets.resources.tracking import Tracking
+from lang1_assets.settings import Settings, lang1_home
+
+GROUP = "operate"
+LANDED_JOB = "evaluate_landed_export"
+LANDED_SPLIT = "landed"
+COMPLETE_MARKER = "_COMPLETE"
+MODEL_FILE = "model_in_service.json"
+MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
+PROJECT_FOLDER = Path(__file__).parent.parent / "dbt_notes"
+
+
+def build_assets(settings: Settings) -> list[Any]:
+    return [model_in_service(settings), landed_evaluation(settings)]
+
+
+def build_jobs() -> list[Any]:
+    return [
+        dg.define_asset_job(
+            LANDED_JOB,
+            selection=dg.AssetSelection.assets("landed_evaluation"),
+            description="The model in service on one newly landed export.",
+        )
+    ]
+
+
+def build_sensors(settings: Settings) -> list[Any]:
+    return [landing_sensor(settings)]
+
+
+def build_schedules(settings: Settings) -> list[Any]:
+    return [monthly_check(settings)]
+
+
+def model_in_service(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="model_in_service",
+        deps=["finetuned_joint"],
+        group_name=GROUP,
+        owners=MODEL_OWNER,
+        kinds={"mlflow"},
+        description="The joint model with the best validation micro-AUROC, under the alias `in_service` in MLflow.",
+    )
+    def _model_in_service(
+        context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
+    ) -> dg.MaterializeResult:
+        found = {key: store.find(f"finetuned_joint/{key}") for key in settings.variants}
+        candidates = {key: artifact for key, artifact in found.items() if artifact is not None}
+        if not candidates:
+            raise dg.Failure("No finetuned joint model yet: materialize 'finetuned_joint' for at least one variant first.")
+        best = max(candidates, key=lambda key: candidates[key].summary["best_val_micro_auroc"])
+        chosen = candidates[best]
+        values = {"variant": best, "artifact": chosen.name, "fingerprint": chosen.fingerprint}
+
+        def make(work: Path) -> dict[str, Any]:
+            (work / MODEL_FILE).write_text(json.dumps(values, indent=1))
+            return values
+
+        artifact = store.build("model_in_service", make, inputs=list(candidates.values()), on_wait=context.log.warning)
+        name = f"{best}-joint"
+        tags = {"fingerprint": chosen.fingerprint, "recipe": "joint", "variant": best}
+        version = tracking.register(name, chosen.path / "model", chosen.summary["mlflow_run_id"], tags)
+        tracking.put_in_service(name, version)
+        rows = [[key, item.summary["best_val_micro_auroc"]] for key, item in sorted(candidates.items())]
+        return materialized(
+            artifact,
+            registered_as=f"{name} version {version}",
+            candidates=markdown_table(["variant", "validation micro-AUROC"], rows),
+        )
+
+    return _model_in_service
+
+
+def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="landed_evaluation",
+        deps=["model_in_service"],
+        partitions_def=dated_exports,
+        group_name=GROUP,
+        owners=RESEARCH_OWNER,
+        kinds={"torch", "dbt"},
+        pool="accelerator",
+        description="The model in service on a newly landed export: extraction, cohorts, AUROC against the 2024 test.",
+        check_specs=[dg.AssetCheckSpec("no_significant_drop", asset="landed_evaluation")],
+    )
+    def _landed_evaluation(
+        context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
+    ) -> dg.MaterializeResult:
+        month = context.partition_key
+        folder = landing_folder(settings) / month
+        service = store.get("model_in_service")
+        model = store.get(service.summary["artifact"])
+
+        def make(work: Path) -> dict[str, Any]:
+            with tracking.run(
+                context,
+                experiment="evaluate",
+                name=f"{service.summary['variant']}, export {month}",
+                work=work,
+                params={"profile": settings.name, "variant": service.summary["variant"], "export": month},
+                inputs=[model],
+            ) as run:
+                rows = evaluate_export(context, settings, folder, work, model)
+                (work / "rows.json").write_text(json.dumps(rows, indent=1))
+                run.log_values({f"{r['metric']}/{r['task']}/{month}": r["value"] for r in rows if r["value"] is not None})
+            return {"export": str(folder), "mlflow_run_id": run.run_id, "mlflow_url": run.url}
+
+        artifact = store.build(
+            f"landed_evaluation/{month}",
+            make,
+            inputs=[model],
+            parameters={
+                "export": listing_hash(sorted(folder.glob("*.csv"))),
+                "evaluate": settings.evaluate.model_dump(exclude={"batch_size"}),
+                "sql": folder_hash(PROJECT_FOLDER / "models"),
+            },
+            on_wait=context.log.warning,
+        )
+        rows = json.loads((artifact.path / "rows.json").read_text())
+        baseline = baseline_rows(store, service.summary["variant"])
+        return materialized(
+            artifact,
+            [no_significant_drop(rows, baseline)],
+            mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
+            auroc=drift_table(rows, baseline),
+        )
+
+    return _landed_evaluation
+
+
+def evaluate_export(
+    context: dg.AssetExecutionContext, settings: Settings, folder: Path, work: Path, model: Artifact
+) -> list[dict[str, Any]]:
+    """Extraction, cleaning, cohorts and scoring of one export; the same steps as the main path, in one asset."""
+    from lang1_assets.ops import cleaning, evaluation, exports, results, sql_build
+    from lang1_assets.ops.labeling import join_text, write_examples
+
+    exports.check_exports(folder)
+    context.log.info("building cohorts of the export")
+    tables = work / "tables"
+    sql_build.build_tables(PROJECT_FOLDER, folder, tables, evaluate_only=True, seed=settings.seed)
+    cleaning.clean_notes(
+        [tables / "staged_notes.parquet"],
+        work / "clean",
+        cleaning.CleaningRules(min_words=settings.cleaning.min_words, placeholders=settings.cleaning.placeholders),
+        scheduler_address=settings.cleaning.scheduler_address,
+        num_workers=settings.cleaning.num_workers,
+        partition_rows=settings.cleaning.partition_rows,
+        on_progress=lambda done, total: None,
+    )
+    files = {}
+    for task in TASKS:
+        joined = join_text(tables / f"cohort_{task}.parquet", work / "clean" / "notes" / "*.parquet")
+        if joined.examples["label"].n_unique() < 2:
+            context.log.warning(f"{task}: the export has no second class to compare with; left out")
+            continue
+        files[task] = work / f"{task}.parquet"
+        write_examples(joined.examples, files[task])
+    config = evaluation.ScoringConfig(
+        note_tokens=settings.finetune.note_tokens,
+        context_length=settings.model.context_length,
+        max_examples=settings.evaluate.max_examples,
+        batch_size=settings.evaluate.batch_size,
+        seed=settings.seed,
+    )
+    predictions = evaluation.predict(model.path / "model", files, [LANDED_SPLIT], config, context.log.info)
+    predictions.write_parquet(work / "predictions.parquet")
+    return results.result_rows(
+        predictions,
+        model=model.name,
+        mode="finetuned",
+        trained_on="joint",
+        oracle=None,
+        num_resamples=settings.evaluate.num_resamples,
+        seed=settings.seed,
+    )
+
+
+def baseline_rows(store: ArtifactStore, variant: str) -> dict[str, dict[str, Any]]:
+    """AUROC of the model in service on the 2024 test, by task."""
+    found = store.find(f"joint_evaluation/{variant}")
+    if found is None:
+        return {}
+    rows = json.loads((found.path / "rows.json").read_text())
+    return {row["task"]: row for row in rows if row["metric"] == "auroc" and row["split"] == "temporal_2024"}
+
+
+def no_significant_drop(rows: list[dict[str, Any]], baseline: dict[str, dict[str, Any]]) -> dg.AssetCheckResult:
+    """Fails where the new interval lies wholly below the 2024 one: a sign that it is time to retrain."""
+    dropped = [
+        f"{row['task']}: {row['value']:.3f} (up to {row['high']:.3f}) against {baseline[row['task']]['value']:.3f}"
+        for row in rows
+        if row["metric"] == "auroc"
+        and row["high"] is not None
+        and row["task"] in baseline
+        and row["high"] < baseline[row["task"]]["low"]
+    ]
+    return dg.AssetCheckResult(
+        check_name="no_significant_drop",
+        passed=not dropped,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=("Retraining proposed. " + "; ".join(dropped)) if dropped else None,
+    )
+
+
+def drift_table(rows: list[dict[str, Any]], baseline: dict[str, dict[str, Any]]) -> dg.MarkdownMetadataValue:
+    return markdown_table(
+        ["task", "notes", "AUROC", "95 % interval", "2024 test"],
+        [
+            [
+                row["task"],
+                row["n"],
+                row["value"],
+                f"{row['low']:.3f} - {row['high']:.3f}" if row["low"] is not None else "-",
+                baseline[row["task"]]["value"] if row["task"] in baseline else "-",
+            ]
+            for row in rows
+            if row["metric"] == "auroc" and row["value"] is not None
+        ],
+    )
+
+
+def landing_folder(settings: Settings) -> Path:
+    return settings.operate.landing or lang1_home() / "landing"
+
+
+def complete_exports(settings: Settings) -> dict[str, str]:
+    """Month -> fingerprint of each dated export that is complete: its folder holds the marker that is written last."""
+    folder = landing_folder(settings)
+    if not folder.is_dir():
+        return {}
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if not MONTH.match(path.name) or not (path / COMPLETE_MARKER).exists():
+            continue
+        year, month = map(int, path.name.split("-"))
+        if date(year, month, 1) >= settings.operate.earliest:
+            found[path.name] = listing_hash(sorted(path.glob("*.csv")))
+    return found
+
+
+def requests(
+    context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext, settings: Settings
+) -> tuple[list[dg.RunRequest], list[str]]:
+    """A run for each complete export; the run key holds its content, so that none is evaluated twice."""
+    known = set(context.instance.get_dynamic_partitions("dated_exports"))
+    exports = complete_exports(settings)
+    runs = [
+        dg.RunRequest(run_key=f"{month}:{content}", partition_key=month, job_name=LANDED_JOB)
+        for month, content in exports.items()
+    ]
+    return runs, [month for month in exports if month not in known]
+
+
+def landing_sensor(settings: Settings) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="landing",
+        job_name=LANDED_JOB,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Notices a complete dated export in the landing folder and evaluates the model in service on it.",
+    )
+    def _landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        runs, new = requests(context, settings)
+        if not runs:
+            return dg.SkipReason(f"no complete export in {landing_folder(settings)} (a folder YYYY-MM with {COMPLETE_MARKER})")
+        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[dated_exports.build_add_request(new)])
+
+    return _landing
+
+
+def monthly_check(settings: Settings) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="monthly_landing_check",
+        cron_schedule="0 3 2 * *",
+        job_name=LANDED_JOB,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="The same once a month, for exports that arrived while the sensor was off.",
+    )
+    def _monthly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        runs, new = requests(context, settings)
+        context.instance.add_dynamic_partitions("dated_exports", new)
+        return runs
+
+    return _monthly

@@ -1,0 +1,136 @@
+"""A model on the benchmark: probabilities for every note of the test splits, and comprehension questions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from transformers import AutoTokenizer
+
+from lang1_assets.ops import schemas
+from lang1_assets.ops.model import open_model
+from lang1_assets.ops.prompts import build_prompts, read_examples
+from lang1_assets.ops.scoring import pad_right, score_options
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tokenizer import encode_batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringConfig:
+    """How notes are scored; `settings.Evaluate` and `settings.Finetune` say what each field means."""
+
+    note_tokens: int
+    context_length: int
+    max_examples: int
+    batch_size: int
+    seed: int
+
+
+def predict(
+    model_folder: Path,
+    examples: dict[str, Path],
+    splits: Sequence[str],
+    config: ScoringConfig,
+    on_progress: Callable[[str], None],
+) -> pl.DataFrame:
+    """Rows of `schemas.PREDICTIONS` for each task's examples file and each split."""
+    model = load_for_scoring(model_folder)
+    frames = []
+    for task, path in examples.items():
+        for split in splits:
+            rows = read_examples(path, split, config.max_examples, config.seed)
+            if rows.is_empty():
+                continue
+            frames.append(predict_rows(model, model_folder, task, split, rows, config))
+            on_progress(f"scored {len(rows)} notes of {task}, {split}")
+    if not frames:
+        raise ValueError(f"no example in splits {list(splits)} of {[str(path) for path in examples.values()]}")
+    return pl.concat(frames)
+
+
+def predict_rows(
+    model: Any, model_folder: Path, task: str, split: str, rows: pl.DataFrame, config: ScoringConfig
+) -> pl.DataFrame:
+    prompts = build_prompts(
+        TASKS[task],
+        rows["text"].to_list(),
+        rows["label"].to_list(),
+        model_folder,
+        config.note_tokens,
+        config.context_length,
+    )
+    probabilities = score_options(model, prompts, config.batch_size)
+    columns = rows.select(
+        "note_id", "subject_id", pl.lit(task).alias("task"), pl.lit(split).alias("split"), pl.col("label").cast(pl.Int32)
+    )
+    return columns.with_columns(
+        pl.Series("probabilities", probabilities.tolist(), dtype=pl.List(pl.Float64))
+    ).select(schemas.PREDICTIONS.names)
+
+
+def load_for_scoring(folder: Path) -> Any:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return open_model(folder).eval().to(device)
+
+
+def comprehension_accuracy(
+    model_folder: Path, questions: pl.DataFrame, context_length: int, batch_size: int
+) -> tuple[float, float, int]:
+    """Zero-shot accuracy on multiple-choice questions, its standard error, and their number.
+
+    Each option's text is appended to the prompt and the most likely one is the answer, as lm-evaluation-harness does for
+    SciQ and PubMedQA (its `acc`). A context that is too long loses its beginning.
+    """
+    model = load_for_scoring(model_folder)
+    likelihoods = option_likelihoods(model, model_folder, questions, context_length, batch_size)
+    right = [int(np.argmax(row)) == answer for row, answer in zip(likelihoods, questions["answer"], strict=True)]
+    accuracy = float(np.mean(right))
+    return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(right)), len(right)
+
+
+def option_likelihoods(
+    model: Any, tokenizer_folder: Path, questions: pl.DataFrame, context_length: int, batch_size: int
+) -> list[list[float]]:
+    bos = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
+    prompts, continued, owners = [], [], []
+    for number, row in enumerate(questions.iter_rows(named=True)):
+        prompt = f"{row['context']}\nQuestion: {row['question']}\nAnswer:"
+        for option in row["options"]:
+            prompts.append(prompt)
+            continued.append(f"{prompt} {option}")
+            owners.append(number)
+    starts = [len(ids) for ids in encode_batch(tokenizer_folder, prompts)]
+    sequences = encode_batch(tokenizer_folder, continued)
+    answers = [len(ids) - start for ids, start in zip(sequences, starts, strict=True)]
+    kept = [np.concatenate(([bos], ids[-(context_length - 1) :])) for ids in sequences]
+    scores = continuation_likelihoods(model, kept, answers, batch_size)
+    result: list[list[float]] = [[] for _ in range(len(questions))]
+    for owner, score in zip(owners, scores, strict=True):
+        result[owner].append(score)
+    return result
+
+
+@torch.no_grad()
+def continuation_likelihoods(model: Any, rows: list[np.ndarray], answers: list[int], batch_size: int) -> list[float]:
+    """Log-likelihood of the last `answers[i]` tokens of each row, given what is before them."""
+    device = next(model.parameters()).device
+    scores = [0.0] * len(rows)
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        input_ids, last = pad_right([rows[i] for i in chosen])
+        input_ids = input_ids.to(device)
+        hidden = model.model(input_ids=input_ids, use_cache=False).last_hidden_state
+        for position, i in enumerate(chosen):
+            end = int(last[position])
+            before = slice(end - answers[i], end)
+            logits = model.lm_head(hidden[position, before]).float()
+            targets = input_ids[position, end - answers[i] + 1 : end + 1]
+            scores[i] = float(torch.log_softmax(logits, -1).gather(-1, targets[:, None]).sum())
+    return scores

@@ -1,0 +1,110 @@
+"""Llama-style decoders: built from a shape, saved and opened as Hugging Face folders (paper 5.3)."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """Sizes of a decoder; `settings.Model` says what each field means."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    context_length: int
+    tie_word_embeddings: bool
+    rms_norm_eps: float
+
+
+def build_model(shape: ModelShape, vocab_size: int, seed: int) -> LlamaForCausalLM:
+    """A decoder with random weights, the same for the same seed, on the current default device."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
+        num_key_value_heads=shape.num_key_value_heads,
+        max_position_embeddings=shape.context_length,
+        tie_word_embeddings=shape.tie_word_embeddings,
+        rms_norm_eps=shape.rms_norm_eps,
+        bos_token_id=1,
+        eos_token_id=2,
+        use_cache=False,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+def open_model(folder: Path) -> Any:
+    """A causal language model from a Hugging Face folder: safetensors only, no code from the folder."""
+    return AutoModelForCausalLM.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="sdpa"
+    )
+
+
+def save_model(model: Any, weights: dict[str, Tensor], tokenizer_folder: Path, folder: Path) -> None:
+    """Write weights, config and tokenizer so that `AutoModelForCausalLM` opens the folder; it appears whole or not at all."""
+    work = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    model.save_pretrained(work, state_dict=weights, safe_serialization=True)
+    for name in TOKENIZER_FILES:
+        if (tokenizer_folder / name).exists():
+            shutil.copyfile(tokenizer_folder / name, work / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+
+
+class NextTokenLoss(nn.Module):
+    """Mean next-token cross-entropy over windows of shape (batch, context + 1)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, windows: Tensor) -> Tensor:
+        hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state
+        logits = self.model.lm_head(hidden).float()
+        return functional.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+
+
+class AnswerLoss(nn.Module):
+    """Cross-entropy of the one token that follows the prompt: the letter of the right option (paper 5.4).
+
+    Only the answer position goes through the output layer: the other positions' logits are never computed.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, last: Tensor, answer_ids: Tensor) -> Tensor:
+        logits = answer_logits(self.model, input_ids, last)
+        return functional.cross_entropy(logits, answer_ids)
+
+
+def answer_logits(model: Any, input_ids: Tensor, last: Tensor) -> Tensor:
+    """Logits of the token after each prompt, shape (batch, vocabulary).
+
+    Args:
+        input_ids: (batch, length), padded on the right: with causal attention nothing before the padding sees it.
+        last: (batch,), index of each prompt's last token.
+    """
+    hidden = model.model(input_ids=input_ids, use_cache=False).last_hidden_state
+    rows = torch.arange(len(last), device=hidden.device)
+    return model.lm_head(hidden[rows, last]).float()

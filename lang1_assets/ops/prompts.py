@@ -1,0 +1,84 @@
+"""Notes and questions as prompts: the note cut on the right, the question always whole (paper 5.4, appendix H).
+
+A prompt is text first and token ids second, so that any other harness that is given the same text sees the same prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from transformers import AutoTokenizer
+
+from lang1_assets.ops.tasks import Task
+from lang1_assets.ops.tokenizer import encode_batch, option_letter_ids
+
+
+class PromptError(ValueError):
+    """A prompt cannot be built: the question alone does not fit the model's context."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSet:
+    """Prompts of one task, ready for a model: ragged ids and the ids of the option letters."""
+
+    ids: list[np.ndarray]
+    """One array of token ids a prompt, BOS first."""
+    letter_ids: list[int]
+    """Token id of each option's letter, in the order of the labels."""
+    labels: np.ndarray
+    """(num_prompts,) int64."""
+
+
+def build_prompts(
+    task: Task, texts: Sequence[str], labels: Sequence[int], tokenizer_folder: Path, note_tokens: int, context_length: int
+) -> PromptSet:
+    """Prompts of one task for clean note texts.
+
+    Raises:
+        PromptError: note and question together do not fit `context_length`.
+        TokenizerError: an option letter is not one token.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    prompts = [f"{note}\n{task.question_block}" for note in cut_notes(texts, tokenizer_folder, tokenizer, note_tokens)]
+    ids = [np.concatenate(([tokenizer.bos_token_id], row)) for row in encode_batch(tokenizer_folder, prompts)]
+    longest = max((len(row) for row in ids), default=0)
+    if longest > context_length:
+        raise PromptError(
+            f"task {task.name}: a prompt of {longest} tokens does not fit the model's context of {context_length}; "
+            f"lower finetune.note_tokens (now {note_tokens}) by at least {longest - context_length}"
+        )
+    return PromptSet(
+        ids=ids,
+        letter_ids=option_letter_ids(tokenizer, task.letters),
+        labels=np.asarray(labels, dtype=np.int64),
+    )
+
+
+def cut_notes(
+    texts: Sequence[str], tokenizer_folder: Path, tokenizer: AutoTokenizer, note_tokens: int
+) -> list[str]:
+    """The first `note_tokens` tokens of each note, as text."""
+    ids = encode_batch(tokenizer_folder, list(texts))
+    # Decoding only the long ones: decoding is slow, and most notes are short.
+    return [
+        text if len(row) <= note_tokens else tokenizer.decode(row[:note_tokens].tolist())
+        for text, row in zip(texts, ids, strict=True)
+    ]
+
+
+def read_examples(path: Path, split: str, max_examples: int, seed: int) -> pl.DataFrame:
+    """Rows of one split of an examples file, by `note_id`.
+
+    When there are more than `max_examples`, a seeded choice that does not depend on their order.
+    """
+    rows = pl.scan_parquet(path).filter(pl.col("split") == split).collect()
+    if len(rows) <= max_examples:
+        return rows.sort("note_id")
+    # Not the frame's own hash: that one may change with the library's version.
+    keys = [hashlib.blake2b(f"{seed}:{note}".encode(), digest_size=8).hexdigest() for note in rows["note_id"]]
+    return rows.with_columns(key=pl.Series(keys)).sort("key").head(max_examples).drop("key").sort("note_id")

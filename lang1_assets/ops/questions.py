@@ -1,0 +1,82 @@
+"""Comprehension questions from their published files: SciQ, PubMedQA, or the project's own Parquet (paper 5.2.4)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from lang1_assets.ops import schemas
+
+PUBMEDQA_OPTIONS = ["yes", "no", "maybe"]
+
+
+class QuestionsError(ValueError):
+    """A questions file is not one of the known formats."""
+
+
+def read_questions(path: Path, seed: int) -> pl.DataFrame:
+    """Rows of `schemas.QUESTIONS`.
+
+    Args:
+        path: `.parquet` of that schema, SciQ's JSON (a list of objects with `distractor1`...) or PubMedQA's (an object by
+            PubMed id with `QUESTION`, `CONTEXTS`, `final_decision`).
+        seed: order of SciQ's options, which the file gives with the right one apart.
+    """
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path).select(schemas.QUESTIONS.names)
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise QuestionsError(f"{path}: not readable as JSON ({error})") from None
+    if isinstance(values, list):
+        rows = [_sciq(path, number, row, seed) for number, row in enumerate(values)]
+    elif isinstance(values, dict):
+        rows = [_pubmedqa(path, key, row) for key, row in values.items()]
+    else:
+        raise QuestionsError(f"{path}: expected SciQ's list or PubMedQA's object, found {type(values).__name__}")
+    return pl.DataFrame(rows, schema={**_POLARS_SCHEMA})
+
+
+_POLARS_SCHEMA = {
+    "question_id": pl.String,
+    "context": pl.String,
+    "question": pl.String,
+    "options": pl.List(pl.String),
+    "answer": pl.Int32,
+}
+
+
+def _sciq(path: Path, number: int, row: dict[str, Any], seed: int) -> dict[str, Any]:
+    _require(path, f"row {number}", row, ("question", "correct_answer", "distractor1", "distractor2", "distractor3"))
+    options = [row["correct_answer"], row["distractor1"], row["distractor2"], row["distractor3"]]
+    order = np.random.Generator(np.random.Philox(key=[seed, number])).permutation(4)
+    return {
+        "question_id": str(number),
+        "context": row.get("support", ""),
+        "question": row["question"],
+        "options": [options[i] for i in order],
+        "answer": int(np.flatnonzero(order == 0)[0]),
+    }
+
+
+def _pubmedqa(path: Path, key: str, row: dict[str, Any]) -> dict[str, Any]:
+    _require(path, f"entry {key}", row, ("QUESTION", "CONTEXTS", "final_decision"))
+    if row["final_decision"] not in PUBMEDQA_OPTIONS:
+        raise QuestionsError(f"{path}: entry {key}: final_decision is not one of {PUBMEDQA_OPTIONS}")
+    return {
+        "question_id": key,
+        "context": "Abstract: " + " ".join(row["CONTEXTS"]),
+        "question": row["QUESTION"],
+        "options": PUBMEDQA_OPTIONS,
+        "answer": PUBMEDQA_OPTIONS.index(row["final_decision"]),
+    }
+
+
+def _require(path: Path, where: str, row: dict[str, Any], fields: tuple[str, ...]) -> None:
+    missing = [field for field in fields if field not in row]
+    if missing:
+        raise QuestionsError(f"{path}: {where}: missing {', '.join(missing)}")

@@ -1,0 +1,146 @@
+"""Pretraining: a DeepSpeed job a variant, its trajectory of checkpoints, its run in MLflow (paper 5.3, Table 1)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
+from lang1_assets.partitions import variant_partitions
+from lang1_assets.resources.launcher import TrainingLauncher
+from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.resources.tracking import Tracking
+from lang1_assets.settings import CORPORA, Settings
+
+GROUP = "pretrain"
+JOB = "lang1_assets.ops.pretraining"
+CODE = [JOB, "lang1_assets.ops.training", "lang1_assets.ops.model", "lang1_assets.ops.mixture", "lang1_assets.ops.shards"]
+
+
+def build_assets(settings: Settings) -> list[Any]:
+    return [pretrained_model(settings)]
+
+
+def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="pretrained_model",
+        deps=[f"{corpus}_tokens" for corpus in CORPORA],
+        partitions_def=variant_partitions(settings),
+        group_name=GROUP,
+        owners=MODEL_OWNER,
+        kinds={"deepspeed", "huggingface"},
+        pool="accelerator",
+        retry_policy=dg.RetryPolicy(max_retries=2, delay=2),
+        description="A decoder pretrained on the variant's mixture: a trajectory of Hugging Face checkpoints. "
+        "One partition a variant of Table 1, and a control with random weights.",
+        check_specs=[dg.AssetCheckSpec("better_than_uniform", asset="pretrained_model")],
+    )
+    def _pretrained_model(
+        context: dg.AssetExecutionContext, store: ArtifactStore, launcher: TrainingLauncher, tracking: Tracking
+    ) -> dg.MaterializeResult:
+        key = context.partition_key
+        corpora = {corpus: store.get(f"{corpus}_tokens") for corpus in settings.variants[key].mixture}
+        tokens = store.get("tokenizer")
+
+        def make(work: Path) -> dict[str, Any]:
+            config = job_config(settings, key, corpora, tokens)
+            with tracking.run(
+                context,
+                experiment="pretrain",
+                name=key,
+                work=work,
+                params={"profile": settings.name, "variant": key, **config},
+                inputs=[*corpora.values(), tokens],
+            ) as run:
+                if settings.variants[key].random_weights:
+                    summary = write_random_model(config, work)
+                else:
+                    launcher.run(
+                        context,
+                        module=JOB,
+                        config=config,
+                        work=work,
+                        num_cpu_ranks=settings.pretrain.num_cpu_ranks,
+                        on_metrics=run.log_rows,
+                    )
+                    # Optimizer states are three times the model and of no use to anything that comes later.
+                    shutil.rmtree(work / "resume", ignore_errors=True)
+                    summary = json.loads((work / "summary.json").read_text())
+            return {**summary, **last_validation(work), "mlflow_run_id": run.run_id, "mlflow_url": run.url}
+
+        artifact = store.build(
+            f"pretrained_model/{key}",
+            make,
+            inputs=[*corpora.values(), tokens],
+            parameters={
+                "model": settings.model.model_dump(),
+                "pretrain": settings.pretrain.model_dump(),
+                "variant": settings.variants[key].model_dump(),
+                "seed": settings.seed,
+            },
+            code=CODE,
+            on_wait=context.log.warning,
+        )
+        url = artifact.summary["mlflow_url"]
+        return materialized(
+            artifact,
+            [better_than_uniform(artifact, tokens)],
+            trajectory_table=markdown_table(["checkpoint"], [[name] for name in artifact.summary["trajectory"]]),
+            mlflow_run=dg.MetadataValue.url(url),
+        )
+
+    return _pretrained_model
+
+
+def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], tokens: Artifact) -> dict[str, Any]:
+    pretrain = settings.pretrain.model_dump(mode="json")
+    own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "validation_windows")}
+    pretrain.pop("num_cpu_ranks")
+    return {
+        "shape": settings.model.model_dump(),
+        "training": pretrain,
+        "sources": {corpus: str(artifact.path) for corpus, artifact in corpora.items()},
+        "weights": settings.variants[key].mixture,
+        "tokenizer_folder": str(tokens.path),
+        "vocab_size": tokens.summary["vocab_size"],
+        "seed": settings.seed,
+        **own,
+    }
+
+
+def write_random_model(config: dict[str, Any], work: Path) -> dict[str, Any]:
+    """The control: initialised like every other variant, never trained."""
+    from lang1_assets.ops.model import ModelShape, build_model, save_model
+
+    model = build_model(ModelShape(**config["shape"]), config["vocab_size"], config["seed"])
+    name = "tokens-000000000000000"
+    save_model(model, model.state_dict(), Path(config["tokenizer_folder"]), work / "trajectory" / name)
+    return {"num_parameters": model.num_parameters(), "steps": 0, "tokens": 0, "trajectory": [name]}
+
+
+def last_validation(work: Path) -> dict[str, float]:
+    """The last held-out losses that the job wrote down."""
+    path = work / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    values = [row["values"] for row in rows if "val/loss/all" in row["values"]]
+    return values[-1] if values else {}
+
+
+def better_than_uniform(artifact: Artifact, tokens: Artifact) -> dg.AssetCheckResult:
+    """Held-out perplexity below the vocabulary's size: a model that learned nothing stays at it."""
+    perplexity = artifact.summary.get("val/perplexity/all")
+    vocab_size = tokens.summary["vocab_size"]
+    if perplexity is None:
+        return dg.AssetCheckResult(
+            check_name="better_than_uniform", passed=True, description="Random weights: nothing was learned, by design."
+        )
+    return dg.AssetCheckResult(
+        check_name="better_than_uniform",
+        passed=bool(perplexity < vocab_size / 2),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"held_out_perplexity": perplexity, "vocabulary": vocab_size},
+    )

@@ -1,0 +1,237 @@
+"""The artifact store: one folder an artifact, finished or absent, with a manifest that says what it was made from.
+
+An artifact's fingerprint is a hash of its name, its parameters, the fingerprints of its inputs and the source of the
+modules that make it. The same fingerprint means the same result, so an artifact that is up to date is reused and an
+interrupted run goes on where it stopped. A half-written artifact lies in a folder of another name (`NAME.partial`) and is
+renamed when its manifest is complete.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dagster import ConfigurableResource
+
+MANIFEST = "artifact.json"
+PLAN = "plan.json"
+
+
+class ArtifactError(ValueError):
+    """An artifact is missing or not what its manifest says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A finished folder."""
+
+    name: str
+    path: Path
+    fingerprint: str
+    summary: Mapping[str, Any]
+    """What its maker returned: counts, seconds, run ids; plain JSON, never note text."""
+    reused: bool = False
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+class ArtifactStore(ConfigurableResource):
+    """Folders of one profile under `root`."""
+
+    root: str
+
+    def path(self, name: str) -> Path:
+        return Path(self.root) / name
+
+    def get(self, name: str) -> Artifact:
+        """A finished artifact.
+
+        Raises:
+            ArtifactError: it was never finished, or files of it are gone or cut short.
+        """
+        found = self.find(name)
+        if found is None:
+            raise ArtifactError(f"{self.path(name)}: not there yet; materialize the asset '{name}' first")
+        return found
+
+    def find(self, name: str) -> Artifact | None:
+        """The finished artifact, or None when there is none or its files do not match its manifest."""
+        folder = self.path(name)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text())
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            return None
+        if any(_size(folder / file) != size for file, size in manifest["files"].items()):
+            return None
+        return Artifact(
+            name=name,
+            path=folder,
+            fingerprint=manifest["fingerprint"],
+            summary=manifest["summary"],
+            inputs=manifest["inputs"],
+            created=manifest["created"],
+            reused=True,
+        )
+
+    def build(
+        self,
+        name: str,
+        make: Callable[[Path], Mapping[str, Any]],
+        *,
+        inputs: Sequence[Artifact] = (),
+        parameters: Mapping[str, Any] | None = None,
+        code: Sequence[str] = (),
+        force: bool = False,
+        on_wait: Callable[[str], None] = lambda message: None,
+    ) -> Artifact:
+        """Reuse the artifact if it is up to date, else make it.
+
+        Args:
+            make: writes into the folder it is given and returns the summary. After an interruption it is given the same
+                folder again, as it was left, if nothing that the fingerprint covers has changed.
+            inputs: the artifacts it reads.
+            parameters: the settings it depends on; plain JSON.
+            code: modules or packages whose source it depends on.
+            force: make it although it is up to date.
+            on_wait: told when another process is making the same artifact.
+        """
+        plan = {
+            "name": name,
+            "parameters": dict(parameters or {}),
+            "inputs": {item.name: item.fingerprint for item in inputs},
+            "code": {module: source_hash(module) for module in code},
+        }
+        fingerprint = _digest(json.dumps(plan, sort_keys=True, default=str).encode())
+        with _locked(self.path(name), on_wait):
+            found = self.find(name)
+            if found is not None and found.fingerprint == fingerprint and not force:
+                return found
+            return self._make(name, make, plan, fingerprint, fresh=force and found is not None)
+
+    def _make(
+        self,
+        name: str,
+        make: Callable[[Path], Mapping[str, Any]],
+        plan: Mapping[str, Any],
+        fingerprint: str,
+        fresh: bool,
+    ) -> Artifact:
+        folder = self.path(name)
+        work = folder.with_name(folder.name + ".partial")
+        if fresh or _read(work / PLAN).get("fingerprint") != fingerprint:
+            shutil.rmtree(work, ignore_errors=True)
+        if _read(work / MANIFEST).get("fingerprint") == fingerprint:
+            # Killed between finishing and renaming.
+            _replace(work, folder)
+            return self.get(name)
+        work.mkdir(parents=True, exist_ok=True)
+        # Notes are private at rest: only the owner of the run reads an artifact.
+        work.chmod(0o700)
+        (work / PLAN).write_text(json.dumps({**plan, "fingerprint": fingerprint}, indent=1, default=str))
+        started = time.monotonic()
+        summary = {**make(work), "seconds": round(time.monotonic() - started, 2)}
+        manifest = {
+            **plan,
+            "fingerprint": fingerprint,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "summary": summary,
+            "files": {str(file.relative_to(work)): file.stat().st_size for file in _files(work)},
+        }
+        _write_durably(work / MANIFEST, json.dumps(manifest, indent=1, default=str))
+        _replace(work, folder)
+        return Artifact(
+            name=name,
+            path=folder,
+            fingerprint=fingerprint,
+            summary=summary,
+            inputs=manifest["inputs"],
+            created=manifest["created"],
+        )
+
+
+def source_hash(module: str) -> str:
+    """Hash of a module's source, or of every module in a package, without importing it."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ArtifactError(f"no source found for module '{module}'")
+    if spec.submodule_search_locations is None:
+        files = [Path(spec.origin)]
+    else:
+        files = sorted(p for p in Path(spec.origin).parent.rglob("*") if p.suffix in {".py", ".j2"})
+    return _digest(b"\0".join(file.read_bytes() for file in files))
+
+
+def folder_hash(folder: Path, pattern: str = "*") -> str:
+    """Hash of the names and contents of a folder's files, for code or small inputs that lie outside Python modules."""
+    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
+    return _digest(b"\0".join(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() for path in files))
+
+
+def listing_hash(paths: Sequence[Path]) -> str:
+    """Hash of names, sizes and modification times: for outside inputs that are too large to read twice."""
+    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(paths)]
+    return _digest(json.dumps(facts).encode())
+
+
+@contextmanager
+def _locked(folder: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the artifact's lock; the kernel lets go of it when the holder dies, however it dies."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_name(folder.name + ".lock"), "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait(f"another process is making {folder.name}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _replace(work: Path, folder: Path) -> None:
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    work.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in {PLAN, MANIFEST})
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _write_durably(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".tmp")
+    with open(beside, "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    beside.rename(path)

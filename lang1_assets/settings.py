@@ -1,0 +1,403 @@
+"""What a run is: the typed, validated reading of one profile file. No torch here: the Dagster definitions import this.
+
+A profile is YAML. `extends: other.yaml` takes everything from another profile and changes what it names, so a variant is
+never a copied file. Relative paths are relative to the profile that names them. Every problem in a profile is reported at
+once, each with its field, the value found and what was expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lang1_assets.ops.tasks import TASKS
+
+PROFILE_FOLDER = Path(__file__).parent / "profiles"
+RECIPES = ("joint", *TASKS)
+CORPORA = ("notes", "notes_plus", "web_text")
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Recipe = Literal["joint", "readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
+Corpus = Literal["notes", "notes_plus", "web_text"]
+
+
+class SettingsError(ValueError):
+    """A profile cannot be used; the message lists every problem found in it."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _require_path(section: Any, kind: str, what: str) -> Any:
+    if section.kind == kind and section.path is None:
+        raise ValueError(f"kind '{kind}' needs path: {what}")
+    if section.kind != kind and section.path is not None:
+        raise ValueError(f"path is given, but kind is '{section.kind}'; set kind: {kind} or remove the path")
+    return section
+
+
+class Source(Section):
+    """Where the hospital's tables come from."""
+
+    kind: Literal["embedded", "csv"] = "embedded"
+    """`embedded`: the synthetic hospital that ships with the project. `csv`: a folder of exports."""
+    path: Path | None = None
+    """Folder of CSV exports (kind `csv` only)."""
+    num_encounters: PositiveInt = 45_000
+    """Admissions that the embedded hospital simulates, 2003 to 2024."""
+    dirt_rate: Annotated[float, Field(ge=0, le=0.2)] = 0.01
+    """Share of rows that the embedded hospital spoils on purpose."""
+
+    @model_validator(mode="after")
+    def _path_when_needed(self) -> Source:
+        return _require_path(self, "csv", "the folder with patients.csv, encounters.csv, notes*.csv and the others")
+
+
+class WebText(Section):
+    """Where the web text comes from."""
+
+    kind: Literal["embedded", "slimpajama"] = "embedded"
+    path: Path | None = None
+    """Folder of `.jsonl.zst` or `.jsonl` files in the SlimPajama layout (kind `slimpajama` only)."""
+    num_documents: PositiveInt = 6_000
+    """Documents that the embedded source writes."""
+    questions: Path | None = None
+    """Comprehension questions: a Parquet file, or SciQ or PubMedQA JSON. The embedded source writes its own."""
+
+    @model_validator(mode="after")
+    def _path_when_needed(self) -> WebText:
+        return _require_path(self, "slimpajama", "the folder with the .jsonl.zst files")
+
+
+class Cohorts(Section):
+    """Choices where the paper leaves room (section 5.2.2); the defaults are its letter."""
+
+    hp_max_hours_after_admission: PositiveInt = 24
+    """An H&P written later than this is not an admission note."""
+    readmission_days: PositiveInt = 30
+    split_by: Literal["note", "patient"] = "note"
+    """The paper splits notes, because patients do come back to a deployed model (appendix L)."""
+
+
+class Cleaning(Section):
+    """Paper section 5.1."""
+
+    min_words: PositiveInt = 10
+    placeholders: tuple[str, ...] = ("<NA>", "NULL", "[pending]")
+    partition_rows: PositiveInt = 25_000
+    """Notes a Dask task holds in memory."""
+    num_workers: PositiveInt = 2
+    scheduler_address: str | None = None
+    """A running Dask scheduler, such as tcp://dask:8786. Without one, processes on this machine."""
+
+
+class TokenizerSource(Section):
+    """Llama-2's SentencePiece from a path, or one trained on the corpus."""
+
+    kind: Literal["train", "path"] = "train"
+    path: Path | None = None
+    vocab_size: Annotated[int, Field(ge=512, le=1_000_000)] = 32_000
+    """Pieces, when trained. A tokenizer from a path brings its own."""
+    train_documents: PositiveInt = 20_000
+    """Documents the tokenizer is trained on, clinical and web in equal numbers."""
+
+    @model_validator(mode="after")
+    def _path_when_needed(self) -> TokenizerSource:
+        return _require_path(self, "path", "a folder or file with a Llama-2 tokenizer")
+
+
+class Shards(Section):
+    val_fraction: Fraction = 0.001
+    """Documents held out for validation (paper 5.3: 0.1 %)."""
+    shard_tokens: PositiveInt = 100_000_000
+    num_workers: PositiveInt = 2
+
+
+class Model(Section):
+    """A Llama-style decoder."""
+
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    num_key_value_heads: PositiveInt
+    context_length: PositiveInt
+    """Tokens."""
+    tie_word_embeddings: bool = False
+    rms_norm_eps: float = 1e-5
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Model:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} is not a multiple of num_key_value_heads "
+                f"{self.num_key_value_heads}"
+            )
+        return self
+
+
+class Training(Section):
+    """What pretraining and finetuning share."""
+
+    global_batch_size: PositiveInt
+    """Sequences in one optimizer step, over all ranks and accumulations."""
+    micro_batch_size: PositiveInt
+    """Sequences in one forward pass of one rank."""
+    max_steps: PositiveInt
+    learning_rate: Annotated[float, Field(gt=0)]
+    min_learning_rate: NotNegative = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: NotNegative
+    gradient_clipping: NotNegative = 0.0
+    """Largest gradient norm; 0 clips nothing."""
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    precision: Literal["fp32", "bf16"] = "bf16"
+    compile: bool = False
+    num_cpu_ranks: PositiveInt = 2
+    """Ranks when the machine has no GPU; with GPUs there is one rank for each."""
+    validate_every_steps: PositiveInt
+    save_every_steps: PositiveInt
+    """Steps between the checkpoints from which an interrupted run goes on."""
+    log_every_steps: PositiveInt = 10
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> Training:
+        if self.global_batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} is not a multiple of micro_batch_size "
+                f"{self.micro_batch_size}"
+            )
+        if self.warmup_steps >= self.max_steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}")
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}"
+            )
+        return self
+
+
+class Pretrain(Training):
+    """Paper section 5.3."""
+
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: NotNegative = 0.1
+    gradient_clipping: NotNegative = 1.0
+    checkpoint_tokens: PositiveInt
+    """Tokens between two checkpoints of the trajectory."""
+    validation_windows: PositiveInt = 64
+    """Held-out windows of each source on which loss and perplexity are measured."""
+
+
+class Search(Section):
+    """The learning rate search before a full finetuning (paper 5.4)."""
+
+    num_trials: Annotated[int, Field(ge=0)] = 5
+    """0 skips the search and takes `learning_rate`."""
+    max_steps: PositiveInt = 100
+    low: Annotated[float, Field(gt=0)] = 1e-6
+    high: Annotated[float, Field(gt=0)] = 1e-3
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Search:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Finetune(Training):
+    """Paper section 5.4. For the joint recipe, `max_steps` is multiplied by the number of tasks."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-5
+    weight_decay: NotNegative = 0.02
+    recipes: tuple[Recipe, ...] = ("joint",)
+    """What the demo finetunes; the others stay one click away."""
+    note_tokens: PositiveInt = 512
+    """A longer note is cut on the right; the question is always whole."""
+    patience_steps: PositiveInt = 300
+    """Steps without a better micro-AUROC on validation before stopping."""
+    validation_examples: PositiveInt = 2_000
+    """Validation notes of each task that early stopping looks at."""
+    search: Search = Search()
+
+
+class Evaluate(Section):
+    max_examples: PositiveInt = 100_000
+    """Notes of each task and split that are scored, chosen by a seeded hash."""
+    batch_size: PositiveInt = 32
+    num_resamples: PositiveInt = 1_000
+    """Bootstrap resamples behind each interval (paper 5.5)."""
+
+
+class Variant(Section):
+    """One pretrained model: a data mix, or the control with random weights."""
+
+    mixture: dict[Corpus, Annotated[float, Field(gt=0)]] = {}
+    """Sampling weight of each corpus; equal numbers mean equal sampling."""
+    random_weights: bool = False
+    """The control: initialised, never trained."""
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Variant:
+        if self.random_weights == bool(self.mixture):
+            raise ValueError("give either a mixture with at least one corpus, or random_weights: true")
+        return self
+
+
+class Operate(Section):
+    """New dated exports (M63)."""
+
+    landing: Path | None = None
+    """Folder that receives dated exports, one folder named YYYY-MM each; default $LANG1_HOME/landing."""
+    earliest: date = date(2025, 1, 1)
+    """Exports dated before this are history, not news."""
+
+
+class Settings(Section):
+    """One profile, read and validated."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    description: str
+    seed: int = 3407
+    source: Source = Source()
+    web_text: WebText = WebText()
+    cohorts: Cohorts = Cohorts()
+    cleaning: Cleaning = Cleaning()
+    tokenizer: TokenizerSource = TokenizerSource()
+    shards: Shards = Shards()
+    model: Model
+    pretrain: Pretrain
+    finetune: Finetune
+    evaluate: Evaluate = Evaluate()
+    variants: Annotated[dict[str, Variant], Field(min_length=1)]
+    operate: Operate = Operate()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.finetune.note_tokens >= self.model.context_length:
+            raise ValueError(
+                f"finetune.note_tokens {self.finetune.note_tokens} leaves no room for the question in "
+                f"model.context_length {self.model.context_length}; lower it"
+            )
+        for key in self.variants:
+            # These keys are Dagster partitions and folders; Dagster accepts ',' '...' and '|' and then misreads them.
+            if not key.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"variants.{key}: use letters, digits, '-' and '_' only")
+        return self
+
+    @property
+    def main_variant(self) -> str:
+        """The variant that the demo trains: the first one."""
+        return next(iter(self.variants))
+
+    @property
+    def is_synthetic(self) -> bool:
+        return self.source.kind == "embedded"
+
+
+def lang1_home() -> Path:
+    """Everything a run makes lies here: `$LANG1_HOME`, or `lang1_home` in the current folder."""
+    return Path(os.environ.get("LANG1_HOME", "lang1_home")).resolve()
+
+
+def profile_path(name_or_path: str) -> Path:
+    """The file of a profile: a path, or the name of one that ships with the project."""
+    if name_or_path.endswith((".yaml", ".yml")):
+        return Path(name_or_path).resolve()
+    return PROFILE_FOLDER / f"{name_or_path}.yaml"
+
+
+def load_settings(name_or_path: str | None = None) -> Settings:
+    """Read and validate a profile; without an argument, the one that `$LANG1_PROFILE` names, else `tiny`.
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or holds problems; all of them are listed.
+    """
+    path = profile_path(name_or_path or os.environ.get("LANG1_PROFILE", "tiny"))
+    values = _read_profile(path, seen=())
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(path, error)) from None
+
+
+def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise SettingsError(f"{path}: 'extends' leads back to itself; remove it from one of the files")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(file.stem for file in PROFILE_FOLDER.glob("*.yaml")))
+        raise SettingsError(f"{path}: no such profile; give a path ending in .yaml or one of: {shipped}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path}: not a readable YAML file: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected a mapping of settings, found {type(values).__name__}")
+    _absolute_paths(values, path.parent)
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    return _merge(_read_profile((path.parent / parent).resolve(), (*seen, path)), values)
+
+
+def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
+    for section, field in (
+        ("source", "path"),
+        ("web_text", "path"),
+        ("web_text", "questions"),
+        ("tokenizer", "path"),
+        ("operate", "landing"),
+    ):
+        held = values.get(section)
+        if isinstance(held, dict) and isinstance(held.get(field), str):
+            held[field] = str((folder / held[field]).resolve())
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Nested mappings are merged; `variants` and anything else is replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "variants"
+        merged[key] = _merge(base[key], value) if both else value
+    return merged
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    problems = [_explain_one(item) for item in error.errors(include_url=False)]
+    return f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def _explain_one(item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"]) or "profile"
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(item["loc"][:-1])
+        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        return f"{where}: unknown setting" + (f"; did you mean '{close[0]}'?" if close else f"; known: {known}")
+    if item["type"] == "missing":
+        return f"{where}: missing; it has no default"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {message} (found {item['input']!r})" if not isinstance(item["input"], dict) else f"{where}: {message}"
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    model: Any = Settings
+    for part in location:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else next((a for a in get_args(model) if hasattr(a, "model_fields")), Variant)
+    return sorted(getattr(model, "model_fields", {}))

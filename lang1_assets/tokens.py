@@ -1,0 +1,153 @@
+"""Tokens: one tokenizer, and each corpus as shards of token ids (paper 5.3, M06, M07)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lang1_assets.materialization import DATA_OWNER, markdown_table, materialized
+from lang1_assets.resources.store import ArtifactStore
+from lang1_assets.settings import Settings
+
+GROUP = "tokens"
+
+# M03: Notes are inpatient hospital notes, January 2011 to May 2020; Notes+ adds pathology and radiology, 2003 to 2023.
+NOTES = pl.col("note_type").is_in(["hp", "discharge", "progress"]) & pl.col("written_time").is_between(
+    datetime(2011, 1, 1), datetime(2020, 6, 1), closed="left"
+)
+NOTES_PLUS = pl.col("written_time").is_between(datetime(2003, 1, 1), datetime(2024, 1, 1), closed="left")
+
+CORPORA: dict[str, tuple[str, str, str, pl.Expr | None, str]] = {
+    "notes": ("clean_notes", "notes", "note_id", NOTES, "inpatient hospital notes, January 2011 to May 2020"),
+    "notes_plus": ("clean_notes", "notes", "note_id", NOTES_PLUS, "hospital, pathology and radiology notes, 2003-2023"),
+    "web_text": ("web_text", "documents", "document_id", None, "web text"),
+}
+"""Corpus -> artifact, its folder of Parquet files, id column, filter, and what it holds."""
+
+
+def build_assets(settings: Settings) -> list[Any]:
+    return [tokenizer(settings), *(token_shards(settings, corpus) for corpus in CORPORA)]
+
+
+def tokenizer(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="tokenizer",
+        deps=["clean_notes", "web_text"],
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"huggingface"},
+        description="Llama-style SentencePiece with byte fallback: trained on the corpus, or Llama-2's own from a path.",
+    )
+    def _tokenizer(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        from lang1_assets.ops import tokenizer as tokenizers
+
+        config = settings.tokenizer
+        if config.kind == "path":
+            path = config.path
+            assert path is not None, "the profile requires a path for kind 'path'"
+            artifact = store.build(
+                "tokenizer",
+                lambda work: {**vars(tokenizers.load_tokenizer_folder(path, work))},
+                parameters={"path": str(path)},
+                code=["lang1_assets.ops.tokenizer"],
+            )
+            return materialized(artifact)
+        notes, web = store.get("clean_notes"), store.get("web_text")
+
+        def make(work: Path) -> dict[str, Any]:
+            half = config.train_documents // 2
+            texts = alternate(
+                sample_texts(notes.path / "notes", "note_id", half), sample_texts(web.path / "documents", "document_id", half)
+            )
+            return {**vars(tokenizers.train_tokenizer(texts, work, config.vocab_size, settings.seed))}
+
+        artifact = store.build(
+            "tokenizer",
+            make,
+            inputs=[notes, web],
+            parameters=config.model_dump(mode="json"),
+            code=["lang1_assets.ops.tokenizer"],
+            on_wait=context.log.warning,
+        )
+        return materialized(artifact)
+
+    return _tokenizer
+
+
+def sample_texts(folder: Path, id_column: str, num_documents: int) -> list[str]:
+    """Evenly spread over the corpus, so that every year and note type is heard."""
+    frame = pl.scan_parquet(folder / "*.parquet").select(id_column, "text").collect()
+    step = max(1, len(frame) // num_documents)
+    return frame.gather_every(step)["text"].head(num_documents).to_list()
+
+
+def alternate(first: list[str], second: list[str]) -> Iterator[str]:
+    return (text for text in chain.from_iterable(zip_longest(first, second)) if text is not None)
+
+
+def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
+    source_name, folder, id_column, chosen, what = CORPORA[corpus]
+
+    @dg.asset(
+        name=f"{corpus}_tokens",
+        deps=[source_name, "tokenizer"],
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"parquet", "huggingface"},
+        description=f"Token shards with a manifest and checksums: {what}. 0.1 % of the documents are held out.",
+        check_specs=[dg.AssetCheckSpec("shards_match_manifest", asset=f"{corpus}_tokens", blocking=True)],
+    )
+    def _token_shards(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        from lang1_assets.ops import shards
+
+        source, tokens = store.get(source_name), store.get("tokenizer")
+
+        def make(work: Path) -> dict[str, Any]:
+            report = shards.write_shards(
+                sorted((source.path / folder).glob("*.parquet")),
+                id_column=id_column,
+                text_column="text",
+                tokenizer_folder=tokens.path,
+                output=work,
+                val_fraction=settings.shards.val_fraction,
+                shard_tokens=settings.shards.shard_tokens,
+                seed=settings.seed,
+                num_workers=settings.shards.num_workers,
+                on_progress=lambda done, total: context.log.info(f"tokenized {done} of {total} files"),
+                filter=chosen,
+            )
+            return dict(vars(report))
+
+        artifact = store.build(
+            f"{corpus}_tokens",
+            make,
+            inputs=[source, tokens],
+            parameters={**settings.shards.model_dump(exclude={"num_workers"}), "seed": settings.seed, "filter": str(chosen)},
+            code=["lang1_assets.ops.shards", "lang1_assets.ops.tokenizer"],
+            on_wait=context.log.warning,
+        )
+        return materialized(artifact, [verify(artifact.path)])
+
+    return _token_shards
+
+
+def verify(folder: Path) -> dg.AssetCheckResult:
+    """Sizes and checksums of both splits, read back."""
+    from lang1_assets.ops.shards import TokenShards
+
+    try:
+        splits = {split: TokenShards(folder, split) for split in ("train", "val")}
+        for opened in splits.values():
+            opened.verify()
+    except ValueError as error:
+        return dg.AssetCheckResult(check_name="shards_match_manifest", passed=False, description=str(error))
+    rows = [[split, opened.num_tokens] for split, opened in splits.items()]
+    return dg.AssetCheckResult(
+        check_name="shards_match_manifest", passed=True, metadata={"tokens": markdown_table(["split", "tokens"], rows)}
+    )
