@@ -8,7 +8,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo corpus ui new-month test lint setup bench clean-home
+.PHONY: demo corpus ui new-month test lint setup lock bench clean-home
 
 demo: $(READY)          ## the whole path: the embedded hospital to the evaluation report
 	$(BIN)/python -m lang1_assets.cli demo $(if $(VARIANT),--variant $(VARIANT))
@@ -33,6 +33,9 @@ lint: $(READY)
 	$(BIN)/sqlfluff lint dbt_notes/models
 
 setup: $(READY)
+
+lock: $(READY)          ## write the lock file from what is installed
+	$(BIN)/python -m pip list --format freeze --exclude-editable | sed 's/+cpu$$//' | grep -v '^pip==' > requirements.lock
 
 # torch by itself first: a CUDA build brings the libraries that belong to it, a CPU build needs none.
 $(READY): requirements.lock pyproject.toml

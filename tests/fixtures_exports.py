@@ -175,6 +175,7 @@ def write_dirty_hospital(folder: Path) -> None:
 
 def _write_file(file: Path, table: str, rows: list[Row]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(EXPORT_COLUMNS[table])
+        stream.write(",".join(EXPORT_COLUMNS[table]) + "\n")
+        # Everything quoted, because Python 3.11 leaves a lone carriage return bare.
+        writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerows(rows)

@@ -27,6 +27,7 @@ from tests.fixtures_exports import (
     MALFORMED_LINES,
     NOTES,
     TEXT,
+    Row,
     write_dirty_hospital,
     write_tables,
 )
@@ -236,6 +237,18 @@ def test_missing_files_and_columns_are_named_together(tmp_path: Path) -> None:
 Stay = tuple[str, str, datetime, datetime | None, str, str]
 EDGES = [datetime(2013, 1, 1), datetime(2021, 6, 1), datetime(2022, 1, 1), datetime(2024, 1, 1), datetime(2025, 1, 1)]
 EXCLUDED = {"Rehabilitation", "Dialysis", "Palliative Care"}
+PIECES = [
+    "plain",
+    'a "quote"',
+    "new\nline",
+    "windows\r\nline",
+    "lone\rreturn",
+    "a, b",
+    "\x00\x01\x0b",
+    "cafÃ© 😀",
+    '"',
+    "\\",
+]
 
 
 def _random_stays(seed: int, num_stays: int) -> list[Stay]:
@@ -252,6 +265,16 @@ def _random_stays(seed: int, num_stays: int) -> list[Stay]:
     return stays
 
 
+def _text(encounter: str) -> str:
+    generator = random.Random(encounter)
+    return "".join(generator.choices(PIECES, k=generator.randint(1, 30)))
+
+
+def _random_note(encounter: str, subject: str, written: datetime, department: str) -> Row:
+    texts = (_text(encounter), "", _text(f"{encounter} addendum"))
+    return (f"N{encounter}", encounter, subject, "discharge", department, "", str(written), *texts)
+
+
 def _write_stays(folder: Path, stays: list[Stay]) -> None:
     write_tables(
         folder,
@@ -262,18 +285,7 @@ def _write_stays(folder: Path, stays: list[Stay]) -> None:
                 for encounter, subject, admitted, discharged, department, disposition in stays
             ],
             "notes": [
-                (
-                    f"N{encounter}",
-                    encounter,
-                    subject,
-                    "discharge",
-                    department,
-                    "",
-                    str(discharged or admitted),
-                    "",
-                    "",
-                    "",
-                )
+                _random_note(encounter, subject, discharged or admitted, department)
                 for encounter, subject, admitted, discharged, department, _ in stays
             ],
         },
@@ -304,7 +316,9 @@ def random_stays() -> list[Stay]:
 def random_build(tmp_path_factory: pytest.TempPathFactory, random_stays: list[Stay]) -> Build:
     home = tmp_path_factory.mktemp("random")
     _write_stays(home / "exports", random_stays)
-    build = _dbt(home / "exports", home / "run", "run", "--select", "+cohort_readmission", split_by="patient")
+    build = _dbt(
+        home / "exports", home / "run", "run", "--select", "+cohort_readmission", "+staged_notes", split_by="patient"
+    )
     assert build.exit_code == 0, build.output
     return build
 
@@ -313,6 +327,14 @@ def test_random_readmissions_as_labelled_in_plain_python(random_stays: list[Stay
     expected = _slow_readmission(random_stays)
     assert {note: label for note, (_, label) in random_build.labels("readmission").items()} == expected
     assert 0.1 < sum(expected.values()) / len(expected) < 0.9
+
+
+def test_text_survives_quotes_line_breaks_and_control_characters(random_build: Build) -> None:
+    notes = random_build.table("staged_notes")
+    assert notes.height == 2000
+    for row in notes.to_dicts():
+        expected = (_text(row["encounter_id"]), None, _text(f"{row['encounter_id']} addendum"))
+        assert (row["narrative"], row["impression"], row["addendum"]) == expected
 
 
 def test_split_by_patient_keeps_each_patient_on_one_side_in_exact_shares(random_build: Build) -> None:

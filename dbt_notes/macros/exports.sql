@@ -26,8 +26,7 @@
   Every row of an export as text, with `row_hash` (equal for rows that are equal in every column), and, for lines that
   are not CSV of the expected columns, `malformed_at` ("file:line") with all else null (see `keep_malformed_lines`).
 
-  Dialect and columns are given, not sniffed: the sniffer gives up on, or misreads, files with dirty lines. Strict mode
-  is what finds lines with too many columns.
+  Dialect and columns are given, not sniffed: the sniffer gives up on files with dirty lines.
 -#}
 {%- macro landed_rows(table_name) -%}
 {%- set columns = export_columns()[table_name] -%}
@@ -43,7 +42,7 @@ select
 from read_csv(
     {{ source("hospital_exports", table_name) }},
     auto_detect = false,
-    strict_mode = true,
+    strict_mode = {{ var("csv_strict_mode") | lower }},
     header = true,
     delim = ',',
     quote = '"',

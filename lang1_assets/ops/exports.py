@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lang1_assets.ops.schemas import EXPORT_COLUMNS
 
-
 MAXIMUM_HEADER_BYTES = 100_000
 """A file without line breaks is read no further than this."""
 
@@ -16,7 +15,14 @@ class ExportsError(ValueError):
     """Files or columns are missing; the message lists every problem."""
 
 
-def check_exports(folder: Path) -> list[str]:
+def check_exports(folder: Path) -> None:
+    """Raise ExportsError with every problem that `export_problems` finds."""
+    problems = export_problems(folder)
+    if problems:
+        raise ExportsError("the exports cannot be read:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
+def export_problems(folder: Path) -> list[str]:
     """Every problem of the files' presence and headers, in the order of the tables; empty when there is none.
 
     Only the first line of each file is read. What is wrong with single rows is found by staging, which keeps it as
@@ -25,13 +31,6 @@ def check_exports(folder: Path) -> list[str]:
     if not folder.is_dir():
         return [f"{folder} is not a folder; set the exports folder to where the hospital's CSV files are"]
     return [problem for table, columns in EXPORT_COLUMNS.items() for problem in _table_problems(folder, table, columns)]
-
-
-def require_exports(folder: Path) -> None:
-    """Raise ExportsError with every problem that `check_exports` finds."""
-    problems = check_exports(folder)
-    if problems:
-        raise ExportsError("the exports cannot be read:\n" + "\n".join(f"- {problem}" for problem in problems))
 
 
 def export_files(folder: Path, table: str) -> list[Path]:

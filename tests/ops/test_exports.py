@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lang1_assets.ops.exports import ExportsError, check_exports, export_files, require_exports
+from lang1_assets.ops.exports import ExportsError, check_exports, export_files, export_problems
 from tests.fixtures_exports import write_dirty_hospital, write_tables
 
 
 def test_a_dirty_hospital_with_whole_headers_has_no_problem(tmp_path: Path) -> None:
     write_dirty_hospital(tmp_path)
-    assert check_exports(tmp_path) == []
+    check_exports(tmp_path)
+    assert export_problems(tmp_path) == []
     assert [file.name for file in export_files(tmp_path, "notes")] == ["notes-1.csv", "notes-2.csv"]
 
 
@@ -24,7 +25,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         "subject_id,encounter_id,admit_time,discharge_time,department,admission_type,discharge_disposition\n"
     )
     with pytest.raises(ExportsError) as raised:
-        require_exports(tmp_path)
+        check_exports(tmp_path)
     message = str(raised.value)
     assert "patients.csv is empty" in message
     assert "encounters.csv has its columns in another order" in message
@@ -38,9 +39,9 @@ def test_an_unknown_column_and_a_missing_folder(tmp_path: Path) -> None:
     write_tables(tmp_path, {})
     header = (tmp_path / "claims.csv").read_text().strip()
     (tmp_path / "claims.csv").write_text(f"{header},payer\n")
-    (problem,) = check_exports(tmp_path)
+    (problem,) = export_problems(tmp_path)
     assert "claims.csv has unknown column payer" in problem
-    (problem,) = check_exports(tmp_path / "nowhere")
+    (problem,) = export_problems(tmp_path / "nowhere")
     assert "is not a folder" in problem
 
 
@@ -48,4 +49,4 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
     write_tables(tmp_path, {})
     file = tmp_path / "claims.csv"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
-    assert check_exports(tmp_path) == []
+    assert export_problems(tmp_path) == []

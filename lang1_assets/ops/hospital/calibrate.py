@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
@@ -21,9 +22,13 @@ from lang1_assets.ops.hospital.config import (
     month_weights,
 )
 
+if TYPE_CHECKING:
+    from lang1_assets.ops.hospital.simulate import Visits
+
 REFERENCE_PATIENTS = 24_000
 _PASSES = 3
 _ROWS_PER_GROUP = 1_500
+_MINIMUM_ROWS = 150
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,69 +60,101 @@ def first_guess(targets: Targets) -> Calibration:
 
 
 @lru_cache(maxsize=8)
-def calibration_of(site: str, seed: int) -> Calibration:
-    """Solve a site's calibration: each pass simulates with the last one and solves the intercepts again."""
-    from lang1_assets.ops.hospital.simulate import simulate_site  # it needs `Calibration` from here
-
+def reference_calibration(site: str, seed: int) -> Calibration:
+    """A site's calibration from a simulation of fixed size: each pass simulates with the last one and solves again."""
     calibration = first_guess(TARGETS[site])
     for index in range(_PASSES):
-        rng = np.random.default_rng([seed, 90, index])
-        visits = simulate_site(site, REFERENCE_PATIENTS, calibration, rng)
-        calibration = _solve(visits, calibration, TARGETS[site], rng)
+        visits = _simulate(site, REFERENCE_PATIENTS, calibration, np.random.default_rng([seed, 90, index]))
+        calibration = solve_calibration(visits, calibration, TARGETS[site])
     return calibration
 
 
-def _solve(visits, calibration: Calibration, targets: Targets, rng: np.random.Generator) -> Calibration:  # noqa: ANN001
+def _simulate(site: str, num_patients: int, calibration: Calibration, rng: np.random.Generator) -> Visits:
+    from lang1_assets.ops.hospital.simulate import simulate_site  # it needs `Calibration` from here
+
+    return simulate_site(site, num_patients, calibration, rng)
+
+
+def calibrated_visits(site: str, num_patients: int, seed: int) -> Visits:
+    """Admissions of `num_patients`, their intercepts solved on these very patients, so that ratios hold closely.
+
+    The second simulation uses the same random numbers as the first: the same first admissions, with other intercepts.
+    """
+    calibration = reference_calibration(site, seed)
+    visits = _simulate(site, num_patients, calibration, np.random.default_rng([seed, 1]))
+    calibration = solve_calibration(visits, calibration, TARGETS[site])
+    return _simulate(site, num_patients, calibration, np.random.default_rng([seed, 1]))
+
+
+def solve_calibration(visits: Visits, calibration: Calibration, targets: Targets) -> Calibration:
+    """The calibration with which these admissions would have had the target ratios in every era."""
     discharged = visits.discharge_time.astype("datetime64[D]")
     era, claim_era = era_of(discharged, ERA_STARTS), era_of(discharged, CLAIM_ERA_STARTS)
     people, levels, stated = visits.people, visits.facts, visits.stated
-    mortality = facts.mortality_score(people, levels, stated)
-    readmission = facts.readmission_score(people, levels, stated)
-    stay, denial = facts.stay_score(people, levels), facts.denial_score(people, levels)
     asked = visits.is_asked_about_readmission
-    eras = range(len(ERAS))
+    readmission = facts.readmission_score(people, levels, stated)[asked]
+    mortality = facts.mortality_score(people, levels, stated)
+    denial = facts.denial_score(people, levels)
+    stay = facts.stay_score(people, levels)
     return Calibration(
-        readmission=np.array(
-            [outcomes.solve_intercept(readmission[asked & (era == e)], targets.readmission[e]) for e in eras]
-        ),
-        mortality=np.array([outcomes.solve_intercept(mortality[era == e], targets.mortality[e]) for e in eras]),
+        readmission=_intercepts(readmission, era[asked], targets.readmission),
+        mortality=_intercepts(mortality, era, targets.mortality),
         length_of_stay=np.stack(
-            [outcomes.solve_class_intercepts(stay[era == e], np.array(targets.length_of_stay[e])) for e in eras]
+            [
+                outcomes.solve_class_intercepts(_of_era(stay, era, index), np.array(ratios))
+                for index, ratios in enumerate(targets.length_of_stay)
+            ]
         ),
-        insurance_denial=np.array(
-            [outcomes.solve_intercept(denial[claim_era == e], targets.insurance_denial[e]) for e in range(len(CLAIM_ERAS))]
-        ),
-        burden_cuts=_burden_cuts(visits, era, targets, rng),
+        insurance_denial=_intercepts(denial, claim_era, targets.insurance_denial),
+        burden_cuts=_burden_cuts(visits, era, targets),
         first_visits=_first_visits(visits, calibration),
-        encounters_per_patient=len(visits) / REFERENCE_PATIENTS,
+        encounters_per_patient=len(visits) / (visits.patient.max() + 1),
     )
 
 
-def _burden_cuts(visits, era: np.ndarray, targets: Targets, rng: np.random.Generator) -> np.ndarray:  # noqa: ANN001
+def _intercepts(score: np.ndarray, era: np.ndarray, targets: tuple[float, ...]) -> np.ndarray:
+    return np.array(
+        [outcomes.solve_intercept(_of_era(score, era, index), target) for index, target in enumerate(targets)]
+    )
+
+
+def _of_era(values: np.ndarray, era: np.ndarray, index: int) -> np.ndarray:
+    """The values of one era, or of all where it has too few to solve for."""
+    rows = era == index
+    return values[rows] if rows.sum() >= _MINIMUM_ROWS else values
+
+
+def _burden_cuts(visits: Visits, era: np.ndarray, targets: Targets) -> np.ndarray:
     burden = visits.people.burden
-    by_burden = np.argsort(burden)
     goal = np.array(targets.comorbidity)
     bounds = np.concatenate([[0.0], np.cumsum(goal.mean(axis=0))])
-    classes = np.stack([_mean_classes(visits, by_burden, bounds[g : g + 2], g, rng) for g in range(comorbidity.NUM_GROUPS)])
-    cuts = []
-    for index in range(len(ERAS)):
-        shares = outcomes.solve_group_shares(classes, goal[index])
-        cuts.append(np.quantile(burden[era == index], np.minimum(np.cumsum(shares)[:-1], 1.0)))
-    return np.stack(cuts)
+    by_burden = np.argsort(burden)
+    classes = np.stack([_mean_classes(visits, by_burden, bounds[g : g + 2], g) for g in range(comorbidity.NUM_GROUPS)])
+    shares = [outcomes.solve_group_shares(classes, ratios) for ratios in goal]
+    return np.stack(
+        [
+            np.quantile(_of_era(burden, era, index), np.minimum(np.cumsum(share)[:-1], 1.0))
+            for index, share in enumerate(shares)
+        ]
+    )
 
 
-def _mean_classes(visits, by_burden: np.ndarray, bounds: np.ndarray, group: int, rng: np.random.Generator) -> np.ndarray:  # noqa: ANN001
+def _mean_classes(visits: Visits, by_burden: np.ndarray, bounds: np.ndarray, group: int) -> np.ndarray:
     """Mean class chances of patients with the burden of a group; a rare group borrows its neighbors' patients."""
     low, high = (bounds * len(by_burden)).astype(int)
-    low = max(0, min(low, high - _ROWS_PER_GROUP))
-    rows = by_burden[low:high] if high - low <= 4 * _ROWS_PER_GROUP else rng.choice(by_burden[low:high], 4 * _ROWS_PER_GROUP)
+    rows = by_burden[max(0, min(low, high - _ROWS_PER_GROUP)) : high]
+    rows = rows[:: max(1, len(rows) // (4 * _ROWS_PER_GROUP))]
     stated = comorbidity.draw_conditions(
-        np.full(len(rows), group), visits.people.age[rows], visits.priority[rows], visits.is_dialysis[rows], rng
+        np.full(len(rows), group),
+        visits.people.age[rows],
+        visits.priority[rows],
+        visits.is_dialysis[rows],
+        np.random.default_rng(group),
     )
     return comorbidity.charlson_probabilities(stated).mean(axis=0)
 
 
-def _first_visits(visits, calibration: Calibration) -> np.ndarray:  # noqa: ANN001
+def _first_visits(visits: Visits, calibration: Calibration) -> np.ndarray:
     """Fewer new patients in months that returning ones fill."""
     month = (visits.admit_time.astype("datetime64[M]") - MONTHS[0]).astype(int)
     counts = np.bincount(month[month < len(MONTHS)], minlength=len(MONTHS))

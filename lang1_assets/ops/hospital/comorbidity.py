@@ -25,17 +25,19 @@ CLASS_STARTS = (1, 3, 5, 8)
 NUM_SCORES = 30
 """Scores 0 to 29: all that the weights can add up to."""
 
-_GOALS = np.array([[0, 0, 0, 0], [1, 1, 2, 2], [3, 3, 4, 4], [5, 6, 6, 7], [9, 9, 10, 11]])
+_GOALS = np.array([[0, 0, 0, 0], [1, 1, 2, 2], [3, 3, 4, 4], [5, 5, 6, 6], [9, 9, 10, 11]])
 _SEVERE_SHARE = {"liver": 0.5, "diabetes": 0.45, "cancer": 0.75}
-_POSSIBLE_CHANCE = 0.05
+_POSSIBLE_CHANCE = 0.07
 
 # Chances that a family is coded [not, as the milder form, as the severer form], given what the note says about it.
 _HAS_TWO_FORMS = (MILD != SEVERE).astype(float)
 CODING = np.zeros((NUM_FAMILIES, 4, 3))
-CODING[:, ABSENT] = (0.9985, 0.0015, 0.0)
-CODING[:, DEFINITE_MILD] = (0.06, 0.94, 0.0)
-CODING[:, DEFINITE_MILD] += _HAS_TWO_FORMS[:, None] * np.array((0.0, -0.03, 0.03))
-CODING[:, DEFINITE_SEVERE] = (0.05, 0.05, 0.90)
+CODING[:, ABSENT] = (0.9965, 0.0035, 0.0)
+# A code out of the blue for the heaviest conditions would make the rarest class unpredictable.
+CODING[[FAMILIES.index("hiv"), FAMILIES.index("cancer"), FAMILIES.index("paralysis")], ABSENT] = (0.9999, 0.0001, 0.0)
+CODING[:, DEFINITE_MILD] = (0.09, 0.91, 0.0)
+CODING[:, DEFINITE_MILD] += _HAS_TWO_FORMS[:, None] * np.array((0.0, -0.01, 0.01))
+CODING[:, DEFINITE_SEVERE] = (0.06, 0.06, 0.88)
 CODING[:, POSSIBLE] = (0.60, 0.40, 0.0)
 
 FORM_WEIGHTS = np.stack([np.zeros(NUM_FAMILIES, int), WEIGHT_OF_CONCEPT[MILD], WEIGHT_OF_CONCEPT[SEVERE]], axis=1)

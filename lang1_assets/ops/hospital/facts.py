@@ -76,7 +76,7 @@ MORTALITY_CONDITIONS = {"cancer": 0.9, "liver": 0.7}
 """Added when the note states the severer form."""
 
 # How far the effects are stretched, so that the oracle AUROC of each task lies where the paper's best models do.
-SCALES = {"readmission": 1.0, "mortality": 1.0, "length_of_stay": 1.0, "insurance_denial": 1.0}
+SCALES = {"readmission": 0.72, "mortality": 0.70, "length_of_stay": 0.70, "insurance_denial": 0.88}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,69 @@
+"""The definitions as a whole: what they load, what every asset says of itself, and that the lineage has no loose ends."""
+
+import json
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from lang1_assets.definitions import CORPUS_JOB, DEMO_JOB, defs
+from lang1_assets.settings import RECIPES, load_settings
+
+HEAVY = ("torch", "deepspeed", "mlflow", "transformers", "dask", "optuna")
+# Where something can go wrong that an asset can see; dbt models bring their own tests.
+WITHOUT_CHECKS = {"hospital_exports", "external_hospital_exports", "web_text_source", "corpus_statistics", "model_in_service"}
+
+
+@pytest.fixture(scope="module")
+def graph() -> dg.AssetGraph:
+    return defs.resolve_asset_graph()
+
+
+def test_importing_the_definitions_loads_nothing_heavy() -> None:
+    code = f"import sys, json, lang1_assets.definitions; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_definitions_are_loadable() -> None:
+    dg.Definitions.validate_loadable(defs)
+
+
+def test_no_asset_depends_on_one_that_nobody_makes(graph: dg.AssetGraph) -> None:
+    """A typing error in `deps` silently makes a stub asset."""
+    assert {key.to_user_string() for key in graph.external_asset_keys} == set()
+
+
+def test_every_asset_says_what_it_is(graph: dg.AssetGraph) -> None:
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        name = key.to_user_string()
+        assert node.description, f"{name} has no description"
+        assert node.owners, f"{name} has no owner"
+        assert node.group_name != "default", f"{name} has no group"
+        assert node.kinds, f"{name} has no kinds"
+
+
+def test_assets_where_something_can_go_wrong_have_a_check(graph: dg.AssetGraph) -> None:
+    checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
+    own = {key.to_user_string() for key in graph.get_all_asset_keys() if "dbt" not in graph.get(key).kinds}
+    assert own - checked - WITHOUT_CHECKS == set()
+
+
+def test_the_demo_job_holds_the_whole_path() -> None:
+    job = defs.resolve_job_def(DEMO_JOB)
+    keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    recipes = load_settings().finetune.recipes
+    wanted = {"hospital_exports", "stg_notes", "clean_notes", "tokenizer", "notes_plus_tokens", "pretrained_model"}
+    wanted |= {"zero_shot_evaluation", "report", "model_in_service"}
+    wanted |= {f"finetuned_{recipe}" for recipe in recipes} | {f"{recipe}_evaluation" for recipe in recipes}
+    assert wanted <= keys
+    assert not {f"finetuned_{recipe}" for recipe in RECIPES if recipe not in recipes} & keys
+
+
+def test_the_corpus_job_needs_no_labels() -> None:
+    job = defs.resolve_job_def(CORPUS_JOB)
+    keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert "pretrained_model" in keys
+    assert not {key for key in keys if key.endswith("_examples")}
