@@ -1,4 +1,4 @@
-{#- The columns of each export, in the order of its header. The same list as `schemas.EXPORT_COLUMNS`; a test compares. -#}
+{#- The columns of each export, in the order of its header. As in `schemas.EXPORT_COLUMNS`; a test compares. -#}
 {%- macro export_columns() -%}
 {{ return({
     "patients": ["subject_id", "birth_date", "sex", "race", "ethnicity", "borough"],
@@ -103,7 +103,7 @@ inner join {{ table_name }}_scans as scans
 {%- set header = run_query(
     "select header_line from read_csv('" ~ (file | replace("'", "''")) ~ "', auto_detect = false, header = false, "
     ~ "delim = '\t', quote = '', escape = '', columns = {'header_line': 'VARCHAR'}, parallel = false, "
-    ~ "ignore_errors = true) limit 1"
+    ~ "strict_mode = false, ignore_errors = true) limit 1"
 ) -%}
 {%- set line = header.rows[0][0] if header.rows | length and header.rows[0][0] else "" -%}
 {%- set found = [] -%}

@@ -22,6 +22,8 @@ from lang1_assets.ops.hospital.config import (
     month_weights,
 )
 
+from lang1_assets.ops.hospital.population import Patients, draw_patients
+
 if TYPE_CHECKING:
     from lang1_assets.ops.hospital.simulate import Visits
 
@@ -64,26 +66,29 @@ def reference_calibration(site: str, seed: int) -> Calibration:
     """A site's calibration from a simulation of fixed size: each pass simulates with the last one and solves again."""
     calibration = first_guess(TARGETS[site])
     for index in range(_PASSES):
-        visits = _simulate(site, REFERENCE_PATIENTS, calibration, np.random.default_rng([seed, 90, index]))
+        visits, _ = _simulate(site, REFERENCE_PATIENTS, calibration, np.random.default_rng([seed, 90, index]))
         calibration = solve_calibration(visits, calibration, TARGETS[site])
     return calibration
 
 
-def _simulate(site: str, num_patients: int, calibration: Calibration, rng: np.random.Generator) -> Visits:
-    from lang1_assets.ops.hospital.simulate import simulate_site  # it needs `Calibration` from here
+def _simulate(
+    site: str, num_patients: int, calibration: Calibration, rng: np.random.Generator
+) -> tuple[Visits, Patients]:
+    from lang1_assets.ops.hospital.simulate import simulate  # it needs `Calibration` from here
 
-    return simulate_site(site, num_patients, calibration, rng)
+    patients = draw_patients(num_patients, site, rng)
+    return simulate(patients, site, calibration, rng), patients
 
 
-def calibrated_visits(site: str, num_patients: int, seed: int) -> Visits:
+def calibrated_visits(site: str, num_patients: int, seed: int) -> tuple[Visits, Patients, Calibration]:
     """Admissions of `num_patients`, their intercepts solved on these very patients, so that ratios hold closely.
 
     The second simulation uses the same random numbers as the first: the same first admissions, with other intercepts.
     """
     calibration = reference_calibration(site, seed)
-    visits = _simulate(site, num_patients, calibration, np.random.default_rng([seed, 1]))
+    visits, _ = _simulate(site, num_patients, calibration, np.random.default_rng([seed, 1]))
     calibration = solve_calibration(visits, calibration, TARGETS[site])
-    return _simulate(site, num_patients, calibration, np.random.default_rng([seed, 1]))
+    return *_simulate(site, num_patients, calibration, np.random.default_rng([seed, 1])), calibration
 
 
 def solve_calibration(visits: Visits, calibration: Calibration, targets: Targets) -> Calibration:

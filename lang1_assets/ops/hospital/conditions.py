@@ -43,7 +43,7 @@ CONCEPTS = (
     Concept("stroke", 1, "prior stroke|cerebrovascular accident", "old CVA|hx CVA|prior TIA",
             "ischemic stroke after thrombectomy|prior stroke on DAPT", "43491 436 4359", "I639 I6930 G459"),
     Concept("dementia", 1, "dementia|Alzheimer disease", "dementia|AD",
-            "major neurocognitive disorder|Alzheimer dementia", "3310 2900 29410", "G309 F0390 F0150"),
+            "major neurocognitive disorder|Alzheimer dementia", "2900 29410 3312", "G309 F0390 F0150"),
     Concept("lung", 1, "chronic obstructive pulmonary disease|emphysema", "COPD|emphysema",
             "COPD GOLD 3|COPD on triple inhaler", "496 4928 49121", "J449 J439 J441"),
     Concept("lung", 1, "asthma|persistent asthma", "asthma|RAD",

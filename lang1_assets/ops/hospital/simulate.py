@@ -11,7 +11,7 @@ from lang1_assets.ops.hospital import comorbidity, facts, outcomes
 from lang1_assets.ops.hospital.calibrate import Calibration
 from lang1_assets.ops.hospital.config import ERA_STARTS, LAST_YEAR, MONTHS, era_of
 from lang1_assets.ops.hospital.facts import People
-from lang1_assets.ops.hospital.population import Patients, draw_patients
+from lang1_assets.ops.hospital.population import Patients
 from lang1_assets.ops.hospital.scenarios import ACCESS, NOT_ACUTE, scenario_table
 
 HOUR, DAY = np.timedelta64(3600, "s"), np.timedelta64(86400, "s")
@@ -84,11 +84,6 @@ def _join(parts: list) -> object:
 
 def join_visits(parts: list[Visits]) -> Visits:
     return Visits(**{field.name: _join([getattr(part, field.name) for part in parts]) for field in fields(Visits)})
-
-
-def simulate_site(site: str, num_patients: int, calibration: Calibration, rng: np.random.Generator) -> Visits:
-    """All admissions of new patients from 2003 to 2024, returns included."""
-    return simulate(draw_patients(num_patients, site, rng), site, calibration, rng)
 
 
 def simulate(patients: Patients, site: str, calibration: Calibration, rng: np.random.Generator) -> Visits:

@@ -1,0 +1,92 @@
+"""The ReMedE tasks for lm-evaluation-harness: one folder that its own command line includes (paper 5.5, M40).
+
+    lm_eval --model hf --model_args pretrained=MODEL,add_bos_token=True --include_path FOLDER --tasks remede_readmission
+
+The folder is made from the same task definitions, notes and cuts as the project's own scoring, and gives the same
+probabilities: the harness ranks the letters by log-likelihood, and normalised those are the letters' softmax. The files in it
+hold notes, so they are as private as the notes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from transformers import AutoTokenizer
+
+from lang1_assets.ops.metrics import auroc
+from lang1_assets.ops.prompts import cut_notes, read_examples
+from lang1_assets.ops.tasks import TASKS, Task
+
+FUNCTIONS_FILE = "remede.py"
+FUNCTIONS = "from lang1_assets.ops.harness import aggregate_auroc, process_results\n\n__all__ = ['aggregate_auroc', 'process_results']\n"
+
+TEMPLATE = """\
+task: remede_{name}
+tag: remede
+dataset_path: parquet
+dataset_kwargs:
+  data_files:
+    test: {data}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{prompt}}}}"
+doc_to_choice: {letters}
+doc_to_target: label
+target_delimiter: " "
+process_results: !function remede.process_results
+metric_list:
+  - metric: auroc
+    aggregation: !function remede.aggregate_auroc
+    higher_is_better: true
+metadata:
+  version: {version}
+"""
+
+
+def write_harness_tasks(
+    folder: Path,
+    examples: dict[str, Path],
+    split: str,
+    tokenizer_folder: Path,
+    note_tokens: int,
+    max_examples: int,
+    seed: int,
+) -> int:
+    """Task files and their data for each task's examples of one split; the number of notes written."""
+    (folder / FUNCTIONS_FILE).write_text(FUNCTIONS)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    written = 0
+    for name, path in examples.items():
+        rows = read_examples(path, split, max_examples, seed)
+        # The harness truncates on the left and drops the head of the note: it is given notes that fit.
+        notes = cut_notes(rows["text"].to_list(), tokenizer_folder, tokenizer, note_tokens)
+        write_task(folder, TASKS[name], rows, notes)
+        written += len(rows)
+    return written
+
+
+def write_task(folder: Path, task: Task, rows: pl.DataFrame, notes: Sequence[str]) -> None:
+    data = folder / f"{task.name}.parquet"
+    prompts = pl.Series("prompt", [f"{note}\n{task.question_block}" for note in notes], dtype=pl.String)
+    rows.select("note_id", "label").with_columns(prompts).write_parquet(data)
+    text = TEMPLATE.format(name=task.name, data=data, letters=list(task.letters), version=task.version)
+    (folder / f"{task.name}.yaml").write_text(text)
+
+
+def process_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
+    """Called by the harness for each note: the label and the letters' probabilities."""
+    likelihoods = [likelihood for likelihood, _ in results]
+    top = max(likelihoods)
+    weights = [math.exp(value - top) for value in likelihoods]
+    return {"auroc": (doc["label"], [weight / sum(weights) for weight in weights])}
+
+
+def aggregate_auroc(items: Sequence[tuple[int, Sequence[float]]]) -> float:
+    """Called by the harness once for all notes."""
+    labels, probabilities = zip(*items, strict=True)
+    return auroc(np.asarray(labels), np.asarray(probabilities)).value
