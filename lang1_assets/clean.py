@@ -1,7 +1,5 @@
 """Cleaning: the paper's rules on Dask, Parquet in and out, and the statistics of what is left (paper 5.1, appendix G)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

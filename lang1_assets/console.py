@@ -8,7 +8,12 @@ from typing import Any
 
 import dagster as dg
 
-STEP_EVENTS = {"STEP_START": "started", "STEP_SUCCESS": "done", "STEP_FAILURE": "FAILED", "STEP_UP_FOR_RETRY": "will be retried"}
+STEP_EVENTS = {
+    "STEP_START": "started",
+    "STEP_SUCCESS": "done",
+    "STEP_FAILURE": "FAILED",
+    "STEP_UP_FOR_RETRY": "will be retried",
+}
 
 
 class ProgressFormatter(logging.Formatter):

@@ -1,7 +1,5 @@
 """Evaluation: every model on the five tasks and their test splits, and comprehension along the trajectory (paper 5.5)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,9 +173,7 @@ def oracle_by_note(examples: dict[str, Artifact], hospital: Artifact) -> pl.Data
 
 def metric_values(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """The names under which every evaluation run logs: `auroc/TASK/SPLIT` and so on."""
-    return {
-        f"{row['metric']}/{row['task']}/{row['split']}": row["value"] for row in rows if row["value"] is not None
-    }
+    return {f"{row['metric']}/{row['task']}/{row['split']}": row["value"] for row in rows if row["value"] is not None}
 
 
 def auroc_table(rows: Sequence[dict[str, Any]]) -> dg.MarkdownMetadataValue:
@@ -250,7 +246,9 @@ def comprehension(settings: Settings) -> dg.AssetsDefinition:
             code=["lang1_assets.ops.evaluation", "lang1_assets.ops.questions"],
             on_wait=context.log.warning,
         )
-        rows = [[row["checkpoint"], row["accuracy"], row["standard_error"], row["n"]] for row in artifact.summary["rows"]]
+        rows = [
+            [row["checkpoint"], row["accuracy"], row["standard_error"], row["n"]] for row in artifact.summary["rows"]
+        ]
         return materialized(artifact, accuracy=markdown_table(["checkpoint", "accuracy", "standard error", "n"], rows))
 
     return _comprehension
@@ -279,6 +277,14 @@ def measure_comprehension(
             folder, questions, settings.model.context_length, settings.evaluate.batch_size
         )
         context.log.info(f"{name}: accuracy {accuracy:.3f} on {n} questions")
-        rows.append({"checkpoint": name, "tokens": int(name.split("-")[1]), "accuracy": accuracy, "standard_error": error, "n": n})
+        rows.append(
+            {
+                "checkpoint": name,
+                "tokens": int(name.split("-")[1]),
+                "accuracy": accuracy,
+                "standard_error": error,
+                "n": n,
+            }
+        )
     chance = sum(1 / len(options) for options in questions["options"]) / len(questions)
     return {"rows": rows, "chance": chance}

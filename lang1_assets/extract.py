@@ -1,18 +1,24 @@
 """Extraction: the hospital's tables and the web text come in, and dbt turns tables into typed, checked staging and cohorts."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
 
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, materialized
 from lang1_assets.ops import exports
-from lang1_assets.ops.hospital import HospitalConfig, write_exports, write_web_text
 from lang1_assets.resources.store import Artifact, ArtifactStore, folder_hash, listing_hash
 from lang1_assets.settings import Settings
 
@@ -20,6 +26,8 @@ GROUP = "extract"
 PROJECT_FOLDER = Path(__file__).parent.parent / "dbt_notes"
 WAREHOUSE = "warehouse"
 CHECKS_FILE = "checks.json"
+# Beside the interpreter: nothing needs to be on the PATH.
+DBT_EXECUTABLE = str(Path(sys.executable).with_name("dbt"))
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -43,10 +51,12 @@ def hospital_exports(settings: Settings) -> dg.AssetsDefinition:
     def _hospital_exports(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         if settings.source.kind == "csv":
             return materialized(link_exports(settings, store))
-        config = HospitalConfig(
-            num_encounters=settings.source.num_encounters, seed=settings.seed, dirt_rate=settings.source.dirt_rate
-        )
-        return materialized(simulate(context, store, "hospital_exports", config))
+        values = {
+            "num_encounters": settings.source.num_encounters,
+            "seed": settings.seed,
+            "dirt_rate": settings.source.dirt_rate,
+        }
+        return materialized(simulate(context, store, "hospital_exports", values))
 
     return _hospital_exports
 
@@ -60,25 +70,29 @@ def external_hospital_exports(settings: Settings) -> dg.AssetsDefinition:
         description="A second hospital with its own style, codes and case mix, for external validation. " + SYNTHETIC,
     )
     def _external_hospital_exports(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        config = HospitalConfig(
-            num_encounters=max(1, settings.source.num_encounters // 5),
-            seed=settings.seed + 1,
-            site="external",
-            dirt_rate=settings.source.dirt_rate,
-        )
-        return materialized(simulate(context, store, "external_hospital_exports", config))
+        values = {
+            "num_encounters": max(1, settings.source.num_encounters // 5),
+            "seed": settings.seed + 1,
+            "site": "external",
+            "dirt_rate": settings.source.dirt_rate,
+        }
+        return materialized(simulate(context, store, "external_hospital_exports", values))
 
     return _external_hospital_exports
 
 
-def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, name: str, config: HospitalConfig) -> Artifact:
+def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, name: str, values: Mapping[str, Any]) -> Artifact:
     def make(work: Path) -> dict[str, Any]:
-        return {**vars(write_exports(work, config, context.log.info)), "synthetic": True}
+        # The simulator brings scipy; the definitions do without it.
+        from lang1_assets.ops.hospital import HospitalConfig, write_exports
+
+        summary = write_exports(work, HospitalConfig(**values), context.log.info)
+        return {"num_rows": summary.num_rows, "planted_dirt": summary.dirt, "synthetic": True}
 
     return store.build(
         name,
         make,
-        parameters=vars(config),
+        parameters=values,
         code=["lang1_assets.ops.hospital", "lang1_assets.ops.schemas"],
         on_wait=context.log.warning,
     )
@@ -121,9 +135,15 @@ def web_text_source(settings: Settings) -> dg.AssetsDefinition:
 def take_web_text(settings: Settings, store: ArtifactStore) -> Artifact:
     source = settings.web_text
     if source.kind == "embedded":
+
+        def write(work: Path) -> dict[str, Any]:
+            from lang1_assets.ops.hospital import write_web_text
+
+            return {**vars(write_web_text(work, source.num_documents, settings.seed)), "synthetic": True}
+
         return store.build(
             "web_text_source",
-            lambda work: {**vars(write_web_text(work, source.num_documents, settings.seed)), "synthetic": True},
+            write,
             parameters={"num_documents": source.num_documents, "seed": settings.seed},
             code=["lang1_assets.ops.hospital"],
         )
@@ -145,8 +165,20 @@ def dbt_project() -> DbtProject:
     project = DbtProject(project_dir=PROJECT_FOLDER, profiles_dir=PROJECT_FOLDER)
     newest = max(path.stat().st_mtime for path in _dbt_sources())
     if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime < newest:
-        project.preparer.prepare(project)
+        prepare_manifest(project.manifest_path)
     return project
+
+
+def prepare_manifest(path: Path) -> None:
+    """Parse the SQL project; several processes may do so at once, each beside the other, and the last one stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+        where = ["--project-dir", str(PROJECT_FOLDER), "--profiles-dir", str(PROJECT_FOLDER)]
+        command = [DBT_EXECUTABLE, "parse", *where, "--target-path", beside, "--log-path", beside]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{PROJECT_FOLDER}: dbt parse failed:\n{done.stdout[-3000:]}")
+        (Path(beside) / path.name).rename(path)
 
 
 def _dbt_sources() -> list[Path]:
@@ -171,7 +203,10 @@ def dbt_variables(settings: Settings, exports_path: Path, parquet_path: Path) ->
 def warehouse(settings: Settings) -> Any:
     project = dbt_project()
 
-    @dbt_assets(manifest=project.manifest_path, project=project, name=WAREHOUSE)
+    # All source tables are the one asset that writes the exports.
+    translator = DagsterDbtTranslator(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+    @dbt_assets(manifest=project.manifest_path, project=project, name=WAREHOUSE, dagster_dbt_translator=translator)
     def _warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, store: ArtifactStore) -> Iterator[Any]:
         source = store.get("hospital_exports")
         folder = exports_folder(source)

@@ -1,7 +1,5 @@
 """Finetuning: a DeepSpeed job for each recipe and variant, searched, early-stopped, registered in MLflow (paper 5.4)."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

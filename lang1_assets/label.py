@@ -1,7 +1,5 @@
 """Labels: each task's cohort joined with clean text, one file a task (paper 5.2.2)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Operation: which model serves, and what happens when a new dated export lands (M63)."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import date
@@ -9,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from lang1_assets.materialization import MODEL_OWNER, RESEARCH_OWNER, markdown_table, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import dated_exports
-from lang1_assets.resources.store import Artifact, ArtifactError, ArtifactStore, folder_hash, listing_hash
+from lang1_assets.resources.store import Artifact, ArtifactStore, folder_hash, listing_hash
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, lang1_home
 
@@ -64,7 +61,9 @@ def model_in_service(settings: Settings) -> dg.AssetsDefinition:
         found = {key: store.find(f"finetuned_joint/{key}") for key in settings.variants}
         candidates = {key: artifact for key, artifact in found.items() if artifact is not None}
         if not candidates:
-            raise dg.Failure("No finetuned joint model yet: materialize 'finetuned_joint' for at least one variant first.")
+            raise dg.Failure(
+                "No finetuned joint model yet: materialize 'finetuned_joint' for at least one variant first."
+            )
         best = max(candidates, key=lambda key: candidates[key].summary["best_val_micro_auroc"])
         chosen = candidates[best]
         values = {"variant": best, "artifact": chosen.name, "fingerprint": chosen.fingerprint}
@@ -119,7 +118,9 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
             ) as run:
                 rows = evaluate_export(context, settings, folder, work, model)
                 (work / "rows.json").write_text(json.dumps(rows, indent=1))
-                run.log_values({f"{r['metric']}/{r['task']}/{month}": r["value"] for r in rows if r["value"] is not None})
+                run.log_values(
+                    {f"{r['metric']}/{r['task']}/{month}": r["value"] for r in rows if r["value"] is not None}
+                )
             return {"export": str(folder), "mlflow_run_id": run.run_id, "mlflow_url": run.url}
 
         artifact = store.build(
@@ -280,7 +281,9 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
     def _landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         runs, new = requests(context, settings)
         if not runs:
-            return dg.SkipReason(f"no complete export in {landing_folder(settings)} (a folder YYYY-MM with {COMPLETE_MARKER})")
+            return dg.SkipReason(
+                f"no complete export in {landing_folder(settings)} (a folder YYYY-MM with {COMPLETE_MARKER})"
+            )
         return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[dated_exports.build_add_request(new)])
 
     return _landing

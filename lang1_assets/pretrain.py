@@ -1,7 +1,5 @@
 """Pretraining: a DeepSpeed job a variant, its trajectory of checkpoints, its run in MLflow (paper 5.3, Table 1)."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -18,7 +16,13 @@ from lang1_assets.settings import CORPORA, Settings
 
 GROUP = "pretrain"
 JOB = "lang1_assets.ops.pretraining"
-CODE = [JOB, "lang1_assets.ops.training", "lang1_assets.ops.model", "lang1_assets.ops.mixture", "lang1_assets.ops.shards"]
+CODE = [
+    JOB,
+    "lang1_assets.ops.training",
+    "lang1_assets.ops.model",
+    "lang1_assets.ops.mixture",
+    "lang1_assets.ops.shards",
+]
 
 
 def build_assets(settings: Settings) -> list[Any]:

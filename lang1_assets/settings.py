@@ -185,9 +185,7 @@ class Training(Section):
         if self.warmup_steps >= self.max_steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}")
         if self.min_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}"
-            )
+            raise ValueError(f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}")
         return self
 
 
@@ -392,7 +390,11 @@ def _explain_one(item: Any) -> str:
     if item["type"] == "missing":
         return f"{where}: missing; it has no default"
     message = item["msg"].removeprefix("Value error, ")
-    return f"{where}: {message} (found {item['input']!r})" if not isinstance(item["input"], dict) else f"{where}: {message}"
+    return (
+        f"{where}: {message} (found {item['input']!r})"
+        if not isinstance(item["input"], dict)
+        else f"{where}: {message}"
+    )
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:

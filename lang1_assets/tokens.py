@@ -1,7 +1,5 @@
 """Tokens: one tokenizer, and each corpus as shards of token ids (paper 5.3, M06, M07)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import chain, zip_longest
@@ -63,7 +61,8 @@ def tokenizer(settings: Settings) -> dg.AssetsDefinition:
         def make(work: Path) -> dict[str, Any]:
             half = config.train_documents // 2
             texts = alternate(
-                sample_texts(notes.path / "notes", "note_id", half), sample_texts(web.path / "documents", "document_id", half)
+                sample_texts(notes.path / "notes", "note_id", half),
+                sample_texts(web.path / "documents", "document_id", half),
             )
             return {**vars(tokenizers.train_tokenizer(texts, work, config.vocab_size, settings.seed))}
 
@@ -128,7 +127,11 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
             f"{corpus}_tokens",
             make,
             inputs=[source, tokens],
-            parameters={**settings.shards.model_dump(exclude={"num_workers"}), "seed": settings.seed, "filter": str(chosen)},
+            parameters={
+                **settings.shards.model_dump(exclude={"num_workers"}),
+                "seed": settings.seed,
+                "filter": str(chosen),
+            },
             code=["lang1_assets.ops.shards", "lang1_assets.ops.tokenizer"],
             on_wait=context.log.warning,
         )

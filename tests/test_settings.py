@@ -33,12 +33,24 @@ def test_published_shapes() -> None:
 def test_recipe_of_the_paper() -> None:
     settings = load_settings("lang1-1b")
     pretrain, finetune = settings.pretrain, settings.finetune
-    assert (pretrain.betas, pretrain.eps, pretrain.weight_decay, pretrain.gradient_clipping) == ((0.9, 0.95), 1e-8, 0.1, 1)
+    assert (pretrain.betas, pretrain.eps, pretrain.weight_decay, pretrain.gradient_clipping) == (
+        (0.9, 0.95),
+        1e-8,
+        0.1,
+        1,
+    )
     assert (pretrain.warmup_steps, pretrain.min_learning_rate, settings.seed) == (2000, 4e-5, 3407)
-    assert (finetune.betas, finetune.eps, finetune.weight_decay, finetune.gradient_clipping) == ((0.9, 0.999), 1e-5, 0.02, 0)
+    assert (finetune.betas, finetune.eps, finetune.weight_decay, finetune.gradient_clipping) == (
+        (0.9, 0.999),
+        1e-5,
+        0.02,
+        0,
+    )
     assert (finetune.max_steps, finetune.patience_steps, finetune.note_tokens) == (5120, 300, 512)
     assert (finetune.search.num_trials, finetune.search.low, finetune.search.high) == (5, 1e-6, 1e-3)
-    assert pretrain.max_steps * pretrain.global_batch_size * settings.model.context_length == pytest.approx(314.5e9, rel=1e-3)
+    assert pretrain.max_steps * pretrain.global_batch_size * settings.model.context_length == pytest.approx(
+        314.5e9, rel=1e-3
+    )
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:

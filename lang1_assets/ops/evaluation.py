@@ -67,11 +67,15 @@ def predict_rows(
     )
     probabilities = score_options(model, prompts, config.batch_size)
     columns = rows.select(
-        "note_id", "subject_id", pl.lit(task).alias("task"), pl.lit(split).alias("split"), pl.col("label").cast(pl.Int32)
+        "note_id",
+        "subject_id",
+        pl.lit(task).alias("task"),
+        pl.lit(split).alias("split"),
+        pl.col("label").cast(pl.Int32),
     )
-    return columns.with_columns(
-        pl.Series("probabilities", probabilities.tolist(), dtype=pl.List(pl.Float64))
-    ).select(schemas.PREDICTIONS.names)
+    return columns.with_columns(pl.Series("probabilities", probabilities.tolist(), dtype=pl.List(pl.Float64))).select(
+        schemas.PREDICTIONS.names
+    )
 
 
 def load_for_scoring(folder: Path) -> Any:

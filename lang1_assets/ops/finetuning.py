@@ -220,7 +220,9 @@ def find_learning_rate(
     rates = draw_learning_rates(config.search, config.seed)
     for number in range(len(trials), len(rates)):
         outcome = run_trial(config, rates[number], train, val, world)
-        trials.append({"learning_rate": rates[number], "val_micro_auroc": outcome.micro_auroc, "val_loss": outcome.loss})
+        trials.append(
+            {"learning_rate": rates[number], "val_micro_auroc": outcome.micro_auroc, "val_loss": outcome.loss}
+        )
         values = {"val/auroc_micro": outcome.micro_auroc, "val/loss": outcome.loss}
         reporter.metrics(config.search.max_steps, values, group=f"trial-{number}")
         reporter.say(
@@ -382,9 +384,7 @@ def log_step(
     speed = num_steps * config.training.global_batch_size / seconds
     left = (config.training.max_steps - state.step) * seconds / num_steps
     rate = learning_rate_at(state.step - 1, config.training)
-    reporter.metrics(
-        state.step, {"train/loss": loss, "train/learning_rate": rate, "train/examples_per_second": speed}
-    )
+    reporter.metrics(state.step, {"train/loss": loss, "train/learning_rate": rate, "train/examples_per_second": speed})
     reporter.say(
         f"step {state.step}/{config.training.max_steps} loss {loss:.3f} {speed:.0f} notes/s, about {left:.0f} s left"
     )

@@ -26,7 +26,11 @@ class Joined:
 def join_text(cohort: Path, notes: Path) -> Joined:
     """The labelled notes of one task with their clean text, the text joined last."""
     labelled = pl.read_parquet(cohort)
-    texts = pl.scan_parquet(notes).select("note_id", "text").join(labelled.lazy().select("note_id"), on="note_id", how="semi")
+    texts = (
+        pl.scan_parquet(notes)
+        .select("note_id", "text")
+        .join(labelled.lazy().select("note_id"), on="note_id", how="semi")
+    )
     joined = labelled.join(texts.collect(), on="note_id", how="inner", validate="1:1").sort("split", "note_id")
     return Joined(examples=joined.select(schemas.EXAMPLES.names), num_without_text=len(labelled) - len(joined))
 

@@ -35,7 +35,12 @@ class PromptSet:
 
 
 def build_prompts(
-    task: Task, texts: Sequence[str], labels: Sequence[int], tokenizer_folder: Path, note_tokens: int, context_length: int
+    task: Task,
+    texts: Sequence[str],
+    labels: Sequence[int],
+    tokenizer_folder: Path,
+    note_tokens: int,
+    context_length: int,
 ) -> PromptSet:
     """Prompts of one task for clean note texts.
 
@@ -59,9 +64,7 @@ def build_prompts(
     )
 
 
-def cut_notes(
-    texts: Sequence[str], tokenizer_folder: Path, tokenizer: AutoTokenizer, note_tokens: int
-) -> list[str]:
+def cut_notes(texts: Sequence[str], tokenizer_folder: Path, tokenizer: AutoTokenizer, note_tokens: int) -> list[str]:
     """The first `note_tokens` tokens of each note, as text."""
     ids = encode_batch(tokenizer_folder, list(texts))
     # Decoding only the long ones: decoding is slow, and most notes are short.

@@ -187,9 +187,7 @@ class Tracking(dg.ConfigurableResource):
     def _log_datasets(client: MlflowClient, run_id: str, inputs: Sequence[Artifact]) -> None:
         from mlflow.entities import Dataset, DatasetInput
 
-        datasets = [
-            DatasetInput(Dataset(item.name, item.fingerprint, "local", str(item.path))) for item in inputs
-        ]
+        datasets = [DatasetInput(Dataset(item.name, item.fingerprint, "local", str(item.path))) for item in inputs]
         if datasets:
             client.log_inputs(run_id, datasets)
 

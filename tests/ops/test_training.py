@@ -54,9 +54,10 @@ def test_learning_rate_matches_torch(step: int) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, T_max=CONFIG.max_steps - CONFIG.warmup_steps, eta_min=CONFIG.min_learning_rate
     )
-    closed_form = schedule.eta_min + (schedule.base_lrs[0] - schedule.eta_min) * (
-        1 + math.cos(math.pi * share / schedule.T_max)
-    ) / 2
+    closed_form = (
+        schedule.eta_min
+        + (schedule.base_lrs[0] - schedule.eta_min) * (1 + math.cos(math.pi * share / schedule.T_max)) / 2
+    )
     assert rate == pytest.approx(closed_form)
 
 

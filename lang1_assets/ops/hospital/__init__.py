@@ -5,5 +5,14 @@ Everything here is invented. See `docs/embedded-hospital.md` for the generative 
 
 from lang1_assets.ops.hospital.config import ExportSummary, HospitalConfig, HospitalConfigError
 from lang1_assets.ops.hospital.export import write_exports, write_month_export
+from lang1_assets.ops.hospital.web_text import WebTextSummary, write_web_text
 
-__all__ = ["ExportSummary", "HospitalConfig", "HospitalConfigError", "write_exports", "write_month_export"]
+__all__ = [
+    "ExportSummary",
+    "HospitalConfig",
+    "HospitalConfigError",
+    "WebTextSummary",
+    "write_exports",
+    "write_month_export",
+    "write_web_text",
+]

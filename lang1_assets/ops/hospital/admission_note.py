@@ -1,5 +1,7 @@
 """The text of admission notes (H&P) from the facts of their encounters."""
 
+# ruff: noqa: E501  (tables of wordings and sections read better with a row a line)
+
 from __future__ import annotations
 
 from functools import lru_cache
@@ -30,10 +32,10 @@ NEGATION_CHANCE = 0.75
 FAMILY_CHANCE = 0.40
 
 ORDERS = (
-    ("reason", "history", "exam", "vitals", "labs", "negated", "goals", "function", "expectation", "coverage", "copied", "family", "onset", "pertinent", "medications", "allergies", "social"),
-    ("reason", "vitals", "labs", "exam", "history", "copied", "function", "goals", "coverage", "expectation", "negated", "family", "medications", "onset", "pertinent", "social", "plan"),
-    ("reason", "history", "negated", "exam", "vitals", "labs", "function", "goals", "copied", "expectation", "coverage", "pertinent", "family", "allergies", "medications", "plan"),
-    ("reason", "coverage", "goals", "history", "family", "exam", "function", "vitals", "labs", "expectation", "copied", "negated", "onset", "medications", "allergies", "pertinent"),
+    ("reason", "history", "exam", "vitals", "labs", "negated", "goals", "function", "expectation", "coverage", "copied", "family", "onset", "pertinent", "medications", "allergies", "social", "detail"),
+    ("reason", "vitals", "labs", "exam", "history", "copied", "function", "goals", "coverage", "expectation", "negated", "family", "medications", "onset", "pertinent", "social", "detail", "plan"),
+    ("reason", "history", "negated", "exam", "vitals", "labs", "function", "goals", "copied", "expectation", "coverage", "pertinent", "family", "allergies", "medications", "detail", "plan"),
+    ("reason", "coverage", "goals", "history", "family", "exam", "function", "vitals", "labs", "expectation", "copied", "negated", "onset", "medications", "allergies", "pertinent", "detail"),
 )  # fmt: skip
 """The sections of each style, in order. What moves an outcome comes early, because models read truncated notes."""
 
@@ -47,7 +49,17 @@ def banks(site: str) -> dict[str, Bank]:
     }
     single = {
         name: [getattr(phrases, name.upper())]
-        for name in ("onset", "pertinent_negatives", "medications", "allergies", "social", "plan", "lactate_label", "copied_frame")
+        for name in (
+            "onset",
+            "pertinent_negatives",
+            "medications",
+            "allergies",
+            "social",
+            "plan",
+            "exam_detail",
+            "lactate_label",
+            "copied_frame",
+        )
     }
     frames = {
         "negation": [frame for frame, _, _ in phrases.NEGATION_FRAMES],
@@ -89,10 +101,11 @@ def sections(visits: Visits, pen: Pen, site: str) -> dict[str, pl.Series]:
         "allergies": bank["allergies"].pick(0, pen),
         "social": bank["social"].pick(0, pen),
         "plan": bank["plan"].pick(0, pen),
+        "detail": bank["exam_detail"].pick(0, pen),
     }  # fmt: skip
 
 
-def _joined(*columns: pl.Series) -> pl.Series:
+def _joined(*columns: pl.Series | pl.Expr) -> pl.Series:
     return pl.select(pl.concat_str(list(columns))).to_series()
 
 

@@ -1,4 +1,4 @@
-"""Intercepts, burden shares and monthly volumes with which a site reproduces its targets, from a reference simulation."""
+"""Intercepts, burden shares and monthly volumes with which a site reproduces its targets, found by simulation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from lang1_assets.ops.hospital.config import (
     era_of,
     month_weights,
 )
-
 from lang1_assets.ops.hospital.population import Patients, draw_patients
 
 if TYPE_CHECKING:
@@ -163,6 +162,8 @@ def _first_visits(visits: Visits, calibration: Calibration) -> np.ndarray:
     """Fewer new patients in months that returning ones fill."""
     month = (visits.admit_time.astype("datetime64[M]") - MONTHS[0]).astype(int)
     counts = np.bincount(month[month < len(MONTHS)], minlength=len(MONTHS))
-    smooth = np.convolve(np.pad(counts / calibration.first_visits.clip(1e-9), 6, mode="edge"), np.ones(13) / 13, "valid")
+    smooth = np.convolve(
+        np.pad(counts / calibration.first_visits.clip(1e-9), 6, mode="edge"), np.ones(13) / 13, "valid"
+    )
     first = month_weights() / smooth
     return first / first.sum()

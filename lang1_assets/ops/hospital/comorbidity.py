@@ -113,7 +113,9 @@ def charlson_probabilities(stated: np.ndarray, chunk_rows: int = 20_000) -> np.n
     return np.concatenate(parts) if parts else np.zeros((0, NUM_GROUPS))
 
 
-def draw_coding(stated: np.ndarray, label: np.ndarray, rng: np.random.Generator, chunk_rows: int = 20_000) -> np.ndarray:
+def draw_coding(
+    stated: np.ndarray, label: np.ndarray, rng: np.random.Generator, chunk_rows: int = 20_000
+) -> np.ndarray:
     """Which form of each family is coded (0 none, 1 milder, 2 severer), given the class that the codes must add up to.
 
     The class is drawn first (see `outcomes.draw_classes`), so that rare classes occur at their rate; the coding is then

@@ -79,7 +79,7 @@ WEIGHT_OF_CONCEPT = np.array([concept.weight for concept in CONCEPTS])
 
 
 def _forms_of_family() -> tuple[np.ndarray, np.ndarray]:
-    mild = np.array([np.flatnonzero(FAMILY_OF_CONCEPT == family)[0] for family in range(NUM_FAMILIES)])
+    mild = np.array([np.flatnonzero(family == FAMILY_OF_CONCEPT)[0] for family in range(NUM_FAMILIES)])
     severe = mild.copy()
     for family in ("liver", "diabetes", "cancer"):
         severe[FAMILIES.index(family)] = mild[FAMILIES.index(family)] + 1
@@ -104,5 +104,11 @@ FAMILY_FREQUENCY = np.array(
     ]
 )
 
-OTHER_CODES_ICD9 = "4019 2724 53081 30000 311 2449 27800 32723 71590 2859 2768 2761 V1582 V5867 33829 78052 60000".split()
-OTHER_CODES_ICD10 = "I10 E785 K219 F419 F329 E039 E669 G4733 M1990 D649 E876 E871 Z87891 Z794 G8929 G4700 N400".split()
+OTHER_CODES_ICD9 = (
+    "4019", "2724", "53081", "30000", "311", "2449", "27800", "32723", "71590", "2859", "2768", "2761", "V1582",
+    "V5867", "33829", "78052", "60000",
+)  # fmt: skip
+OTHER_CODES_ICD10 = (
+    "I10", "E785", "K219", "F419", "F329", "E039", "E669", "G4733", "M1990", "D649", "E876", "E871", "Z87891", "Z794",
+    "G8929", "G4700", "N400",
+)  # fmt: skip

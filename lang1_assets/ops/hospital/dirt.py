@@ -1,7 +1,7 @@
 """The dirt of real exports, planted and counted.
 
-Rows that labels depend on are never spoiled in place: broken encounters, codes and claims are added rows with ids of their
-own. Texts are spoiled in place, as they are in life.
+Rows that labels depend on are never spoiled in place: broken encounters, codes and claims are added rows with ids of
+their own. Texts are spoiled in place, as they are in life.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ CONTROL_CHARACTERS = ("\x07", "\x0b", "\x1b[0m", "\x08", "\x0c")
 PUNCTUATION = ("\u2019", "\u2014", "\u2026", "\u201cstable\u201d", "\u00b5g", "\u2265")
 QUOTED = ('\nPatient states: "I feel fine, thanks"\n', '\n"See, above"\n', '\r\nRN said "ok"\r\n')
 
-NOTE_TEXT_KINDS = ("placeholder", "two_words", "mojibake", "control_characters", "non_ascii_punctuation", "quotes_and_newlines")
+NOTE_TEXT_KINDS = (
+    "placeholder",
+    "two_words",
+    "mojibake",
+    "control_characters",
+    "non_ascii_punctuation",
+    "quotes_and_newlines",
+)
 
 Counts = dict[str, int]
 
@@ -27,7 +34,13 @@ def soil(table: str, frame: pl.DataFrame, rate: float, rng: np.random.Generator)
     """A table with about `rate` of its rows spoiled, and how many of each kind."""
     if rate == 0 or not frame.height:
         return frame, {}
-    soilers = {"patients": _soil_patients, "encounters": _soil_encounters, "diagnoses": _soil_diagnoses, "claims": _soil_claims, "notes": _soil_notes}
+    soilers = {
+        "patients": _soil_patients,
+        "encounters": _soil_encounters,
+        "diagnoses": _soil_diagnoses,
+        "claims": _soil_claims,
+        "notes": _soil_notes,
+    }
     added, counts = soilers[table](frame, rate, rng)
     duplicates = _sample(frame, rate / 5, rng)
     counts["duplicate_row"] = duplicates.height
@@ -47,7 +60,9 @@ def _renamed(frame: pl.DataFrame, column: str, mark: str) -> pl.DataFrame:
 
 
 def _dates(num: int, rng: np.random.Generator, time: str = "") -> pl.Series:
-    return pl.Series([f"{IMPOSSIBLE_DATES[index]}{time}" for index in rng.integers(0, len(IMPOSSIBLE_DATES), num)], dtype=pl.String)
+    return pl.Series(
+        [f"{IMPOSSIBLE_DATES[index]}{time}" for index in rng.integers(0, len(IMPOSSIBLE_DATES), num)], dtype=pl.String
+    )
 
 
 def _soil_patients(frame: pl.DataFrame, rate: float, rng: np.random.Generator) -> tuple[list[pl.DataFrame], Counts]:
@@ -63,7 +78,11 @@ def _soil_encounters(frame: pl.DataFrame, rate: float, rng: np.random.Generator)
     swapped = _renamed(_sample(frame, rate / 5, rng), "encounter_id", "S")
     swapped = swapped.filter(pl.col("admit_time") < pl.col("discharge_time"))
     swapped = swapped.with_columns(admit_time=pl.col("discharge_time"), discharge_time=pl.col("admit_time"))
-    counts = {"orphan": orphans.height, "impossible_date": impossible.height, "discharge_before_admission": swapped.height}
+    counts = {
+        "orphan": orphans.height,
+        "impossible_date": impossible.height,
+        "discharge_before_admission": swapped.height,
+    }
     return [orphans, impossible, swapped], counts
 
 
@@ -71,7 +90,9 @@ def _soil_diagnoses(frame: pl.DataFrame, rate: float, rng: np.random.Generator) 
     orphans = _renamed(_sample(frame, rate / 4, rng), "encounter_id", "Q")
     # Copies of the first code, which is never a chronic condition, so that a tolerant reader gets the same label.
     bad = _sample(frame.filter(pl.col("sequence_number") == "1"), rate / 2, rng)
-    texts = pl.Series([("n/a", "1e", "--", "#REF!")[index] for index in rng.integers(0, 4, bad.height)], dtype=pl.String)
+    texts = pl.Series(
+        [("n/a", "1e", "--", "#REF!")[index] for index in rng.integers(0, 4, bad.height)], dtype=pl.String
+    )
     bad = bad.with_columns(sequence_number=texts)
     return [orphans, bad], {"orphan": orphans.height, "bad_number": bad.height}
 
@@ -90,7 +111,9 @@ def _soil_notes(frame: pl.DataFrame, rate: float, rng: np.random.Generator) -> t
     rows = np.flatnonzero(kind >= 0)
     texts = frame["narrative"][rows].to_list()
     spoiled = [_spoiled(text, NOTE_TEXT_KINDS[kind[row]], rng) for text, row in zip(texts, rows, strict=True)]
-    narrative = frame["narrative"].scatter(rows, pl.Series(spoiled, dtype=pl.String)) if len(rows) else frame["narrative"]
+    narrative = (
+        frame["narrative"].scatter(rows, pl.Series(spoiled, dtype=pl.String)) if len(rows) else frame["narrative"]
+    )
     soiled = frame.with_columns(narrative=narrative)
     orphans = _renamed(_renamed(_sample(frame, rate / 10, rng), "note_id", "Q"), "encounter_id", "Q")
     impossible = _renamed(_sample(frame, rate / 10, rng), "note_id", "T")

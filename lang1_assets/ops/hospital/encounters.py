@@ -31,8 +31,8 @@ CLAIM_SHARES = (0.15, 0.97, 0.97, 0.15, 0.5)
 _FULL_CLAIM_MONTH = np.datetime64("2024-01")
 
 DISPOSITIONS = (
-    "Home", "Home Health Care", "Skilled Nursing Facility", "Rehabilitation Facility", "Hospice", "Left Against Medical "
-    "Advice", "Expired",
+    "Home", "Home Health Care", "Skilled Nursing Facility", "Rehabilitation Facility", "Hospice",
+    "Left Against Medical Advice", "Expired",
 )  # fmt: skip
 _DISPOSITION_SHARES = np.array(
     [

@@ -54,7 +54,9 @@ def write_month_export(
         ValueError: if the month does not exist or lies before 2025.
     """
     if not 1 <= month <= 12 or year < 2025:
-        raise ValueError(f"month export: found {year}-{month}; expected a month from 2025-01 on, as 2024 is in the main export")
+        raise ValueError(
+            f"month export: found {year}-{month}; expected a month from 2025-01 on, as 2024 is in the main export"
+        )
     return _write(folder, build_month(config, year, month), on_progress)
 
 
@@ -104,4 +106,7 @@ def _write_notes(
 
 
 def _write_oracle(folder: Path, hospital: Hospital) -> None:
-    pq.write_table(tables.oracle_table(hospital).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(ORACLE), folder / "oracle.parquet")
+    pq.write_table(
+        tables.oracle_table(hospital).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(ORACLE),
+        folder / "oracle.parquet",
+    )

@@ -26,6 +26,7 @@ HEADINGS: dict[str, dict[str, tuple[str, str, str, str]]] = {
         "goals": ("", "Code: ", "", "Advance Care Planning: "),
         "function": ("", "Function: ", "", "Functional Status: "),
         "coverage": ("Coverage: ", "Insurance: ", "ins ", "Utilization Management: "),
+        "detail": ("", "", "", "Exam Detail: "),
         "social": ("", "SH: ", "SH ", "Social Drivers: "),
         "allergies": ("", "Allergies: ", "", "Allergies: "),
     },
@@ -61,10 +62,15 @@ def lay_out(
         if not len(here):
             continue
         shown = [
-            pl.when(pl.col(name) != "").then(_headed(name, headings.get(name, ("",) * 4)[style], site)) for name in order
+            pl.when(pl.col(name) != "").then(_headed(name, headings.get(name, ("",) * 4)[style], site))
+            for name in order
         ]
         text = pl.concat_str(shown, separator=_ENDS[style], ignore_nulls=True)
-        texts.append(frame[here].select(pl.concat_str([text, pl.lit(_ENDS[style].strip() if style != TELEGRAPHIC else "")])).to_series())
+        texts.append(
+            frame[here]
+            .select(pl.concat_str([text, pl.lit(_ENDS[style].strip() if style != TELEGRAPHIC else "")]))
+            .to_series()
+        )
         rows.append(here)
     back = np.argsort(np.concatenate(rows))
     return pl.concat(texts).gather(back)

@@ -49,15 +49,17 @@ def plan_notes(hospital: Hospital, rng: np.random.Generator) -> NotePlan:
         copies = 1 + (rng.random(len(visits)) < SECOND_CHANCE) - (rng.random(len(visits)) < MISSING_CHANCE)
         rows = np.repeat(np.arange(len(visits)), np.where(wanted, copies, 0))
         late, point = stay[rows], rng.random(len(rows))
-        hours = np.minimum(_HOURS_TO_HP, 0.6 * late) * point if kind == HP else late - np.minimum(8.0, 0.3 * late) * point
+        hours = (
+            np.minimum(_HOURS_TO_HP, 0.6 * late) * point if kind == HP else late - np.minimum(8.0, 0.3 * late) * point
+        )
         parts.append((rows, np.full(len(rows), kind), hours))
     for kind, mean in NUM_OTHER_NOTES.items():
         rows = np.repeat(np.arange(len(visits)), np.where(own, rng.poisson(mean, len(visits)), 0))
         parts.append((rows, np.full(len(rows), kind), stay[rows] * (0.1 + 0.85 * rng.random(len(rows)))))
-    row, kind, hours = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    row, kinds, hours = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     time = visits.admit_time[row] + (hours * 3600).astype(int).astype("timedelta64[s]")
-    order = np.lexsort((kind, row, time))
-    return NotePlan(encounter=row[order], kind=kind[order], time=time[order], year=_years(time[order]))
+    order = np.lexsort((kinds, row, time))
+    return NotePlan(encounter=row[order], kind=kinds[order], time=time[order], year=_years(time[order]))
 
 
 def _years(time: np.ndarray) -> np.ndarray:
@@ -133,4 +135,8 @@ def _texts(hospital: Hospital, encounter: np.ndarray, kind: int, pen: Pen) -> tu
     if kind == DISCHARGE:
         return other_notes.discharge_texts(visits, pen, site), empty, addendum
     text = other_notes.report_texts(NOTE_TYPES[kind], visits, pen, site)
-    return text, other_notes.impressions(pen, site) if kind == RADIOLOGY else empty, addendum if kind == PROGRESS else empty
+    return (
+        text,
+        other_notes.impressions(pen, site) if kind == RADIOLOGY else empty,
+        addendum if kind == PROGRESS else empty,
+    )

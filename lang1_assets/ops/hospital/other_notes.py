@@ -1,5 +1,7 @@
 """The texts of discharge notes, progress notes, radiology and pathology reports."""
 
+# ruff: noqa: E501  (tables of wordings and sections read better with a row a line)
+
 from __future__ import annotations
 
 from functools import lru_cache
@@ -22,10 +24,10 @@ _ADMITTED: phrases_admission.Level = (
     " was admitted with | was treated for ", " adm w/ | treated for ", " hospitalized for | was treated for "
 )  # fmt: skip
 DISCHARGE_ORDERS = (
-    ("reason", "admissions", "course", "pending", "history", "labs", "support", "copied", "adherence", "follow_up", "medications", "diet", "precautions"),
-    ("reason", "history", "course", "pending", "admissions", "copied", "labs", "adherence", "support", "follow_up", "medications", "diet", "precautions"),
-    ("reason", "course", "admissions", "labs", "history", "pending", "support", "adherence", "follow_up", "copied", "medications", "general"),
-    ("reason", "history", "admissions", "support", "adherence", "follow_up", "copied", "labs", "pending", "course", "medications", "precautions", "diet", "general"),
+    ("reason", "admissions", "course", "pending", "history", "labs", "support", "copied", "adherence", "follow_up", "medications", "detail", "diet", "teaching", "precautions"),
+    ("reason", "history", "course", "pending", "admissions", "copied", "labs", "adherence", "support", "follow_up", "medications", "detail", "diet", "teaching", "precautions"),
+    ("reason", "course", "admissions", "labs", "history", "pending", "support", "adherence", "follow_up", "copied", "medications", "detail", "teaching", "diet", "general"),
+    ("reason", "history", "admissions", "support", "adherence", "follow_up", "copied", "labs", "pending", "course", "medications", "detail", "precautions", "teaching", "diet", "general"),
 )  # fmt: skip
 
 
@@ -36,6 +38,8 @@ def banks(site: str) -> dict[str, Bank]:
     single = {
         "course": phrases_discharge.COURSE,
         "diet": phrases_discharge.DIET,
+        "detail": phrases_discharge.STATUS_DETAIL,
+        "teaching": phrases_discharge.TEACHING,
         "precautions": phrases_discharge.RETURN_PRECAUTIONS,
         "medications": phrases_discharge.DISCHARGE_MEDICATIONS,
         "hemoglobin_label": phrases_discharge.HEMOGLOBIN_LABEL,
@@ -71,7 +75,10 @@ def discharge_sections(visits: Visits, pen: Pen, site: str) -> dict[str, pl.Seri
         "labs": discharge_labs(level["hemoglobin"], bank["hemoglobin_label"], pen),
         "copied": copied_forward(bank, DISCHARGE_SLOTS, COPIED_CHANCE, pen),
         **{name: bank[name].pick(level[name], pen) for name in DISCHARGE_SLOTS},
-        **{name: bank[name].pick(0, pen) for name in ("course", "diet", "precautions", "medications", "general")},
+        **{
+            name: bank[name].pick(0, pen)
+            for name in ("course", "diet", "precautions", "medications", "general", "detail", "teaching")
+        },
     }
 
 

@@ -3,6 +3,8 @@
 Wordings are separated by |. The recent ones come up over the years and dominate in 2024. No wording tells an outcome.
 """
 
+# ruff: noqa: E501  (tables of wordings and sections read better with a row a line)
+
 from __future__ import annotations
 
 Level = tuple[str, str, str]
@@ -104,6 +106,16 @@ SOCIAL: Level = (
     "Never smoked|Former smoker|Drinks alcohol socially|Works in an office|Retired teacher|Lives with family",
     "nonsmoker|ex-smoker|social EtOH|retired|lives w/ fam",
     "Former e-cigarette use|Works remotely|Social drivers of health screen completed|Never smoker",
+)
+
+EXAM_DETAIL: Level = (
+    "Heart sounds are regular without murmur, lungs have no crackles, and the abdomen is soft and not tender|Pupils are equal, neck is "
+    "supple, and strength is full in all limbs|Skin is warm and dry, pulses are palpable, and there is no edema of the legs|The chest "
+    "film and electrocardiogram were reviewed by the admitting team and will be compared with old studies",
+    "RRR no m/r/g, CTAB, abd soft NT ND, no c/c/e|PERRL, neck supple, 5/5 strength x4|skin warm, pulses 2+, no edema|CXR and EKG reviewed "
+    "by admitting team",
+    "Focused ultrasound shows good function, no pericardial fluid and a collapsible vena cava|Examined with proper eye protection and mask; "
+    "regular rhythm, clear lungs, soft abdomen|Skin assessment with photographs in the media tab, pulses palpable, no edema",
 )
 
 PLAN: Level = (

@@ -1,5 +1,7 @@
 """Wordings of the facts in the discharge note: narrative | telegraphic | recent. None says whether the patient came back."""
 
+# ruff: noqa: E501  (tables of wordings and sections read better with a row a line)
+
 from __future__ import annotations
 
 from lang1_assets.ops.hospital.phrases_admission import Level
@@ -49,6 +51,24 @@ DIET: Level = (
     "Resume a regular diet|Low salt diet advised|Activity as tolerated|Avoid heavy lifting",
     "reg diet|low Na diet|activity as tol|no heavy lifting",
     "Heart healthy diet handout sent to portal|Activity goals set on smartphone application",
+)
+
+STATUS_DETAIL: Level = (
+    "On the last examination the lungs were without crackles, the abdomen was soft, and the wound or line sites were clean|The patient "
+    "was walking in the hallway, eating regular meals, and had normal bowel and bladder function|Vital signs were within the usual range "
+    "on the last morning and no new consult recommendations were outstanding",
+    "last exam: CTAB, abd soft, sites clean|ambulating, tol PO, voiding|VSS on last AM, consults signed off",
+    "Final assessment by the virtual team: clear lungs, soft abdomen, lines removed|Mobility goal met on the unit tablet, tolerating diet, "
+    "voiding without difficulty|Discharge checklist in the record completed, consult teams signed off by secure chat",
+)
+
+TEACHING: Level = (
+    "Written and spoken instructions covered diet, activity, and warning signs, and the patient could repeat them in part|A copy of this "
+    "summary was sent to the primary physician, and the pharmacy was told of all changes|Therapists and the social worker saw the patient "
+    "and gave their recommendations to the team",
+    "instr given: diet, activity, warning signs|copy to PCP, pharmacy aware|PT/OT/SW saw pt",
+    "Interactive education videos on diet, activity, and warning signs were assigned in the portal|Summary routed to the primary physician "
+    "through the exchange, pharmacy notified of all changes|Therapy and social work notes are linked in the encounter timeline",
 )
 
 RETURN_PRECAUTIONS: Level = (

@@ -1,5 +1,7 @@
 """Wordings of progress notes, radiology and pathology reports: narrative | telegraphic | recent."""
 
+# ruff: noqa: E501  (tables of wordings and sections read better with a row a line)
+
 from __future__ import annotations
 
 from lang1_assets.ops.hospital.phrases_admission import Level

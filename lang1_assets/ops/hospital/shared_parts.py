@@ -1,4 +1,4 @@
-"""Parts that admission and discharge notes have in common: who it is about, lists of conditions, what must not count."""
+"""Parts that admission and discharge notes share: who it is about, lists of conditions, what must not count."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from lang1_assets.ops.hospital.conditions import (
     ASTHMA,
     ASTHMA_MAXIMUM_AGE,
     CONCEPTS,
-    FAMILY_OF_CONCEPT,
     LUNG,
     MILD,
-    NUM_CONCEPTS,
     NUM_FAMILIES,
     SEVERE,
 )
@@ -26,6 +24,11 @@ _OTHER_HISTORY = (
     "hypertension|hyperlipidemia|hypothyroidism|acid reflux|osteoarthritis|anxiety|obesity|sleep apnea|migraine|gout",
     "HTN|HLD|hypothyroid|GERD|OA|anxiety|OSA|migraine|gout",
     "hypertension with home cuff|long COVID|obesity on GLP-1|sleep apnea on auto-CPAP|vitamin D deficiency|anxiety",
+)
+_CHILD_HISTORY = (
+    "eczema|seasonal allergies|born preterm|ear infections|anemia",
+    "eczema|allergies|ex-preemie|AOM|anemia",
+    "eczema on dupilumab|seasonal allergies|picky eater with anemia",
 )
 _NO_HISTORY = (
     "otherwise no chronic illness|no other medical problems",
@@ -42,8 +45,8 @@ def bank(name: str, site: str) -> Bank:
         return Bank(((concept.long, concept.short, concept.new) for concept in CONCEPTS), site)
     if name == "scenario":
         return Bank(((scenario.long, scenario.short, scenario.new) for scenario in SCENARIOS), site)
-    levels = {"other": _OTHER_HISTORY, "none": _NO_HISTORY, "possible": _POSSIBLE_FRAME}
-    return Bank([levels[name]], site)
+    levels = {"other": [_OTHER_HISTORY, _CHILD_HISTORY], "none": [_NO_HISTORY], "possible": [_POSSIBLE_FRAME]}
+    return Bank(levels[name], site)
 
 
 def _who_table() -> pl.Series:
@@ -84,7 +87,7 @@ def condition_list(stated: np.ndarray, age: np.ndarray, site: str, pen: Pen) -> 
         definite = (stated[:, family] != ABSENT) & (stated[:, family] != POSSIBLE)
         columns.append(terms.pick(concept[:, family], pen, definite))
     order = pen.rng.permutation(NUM_FAMILIES)
-    any_definite = np.isin(stated, (ABSENT, POSSIBLE)).all(axis=1)
+    has_none = np.isin(stated, (ABSENT, POSSIBLE)).all(axis=1)
     possible = np.argmax(stated == POSSIBLE, axis=1)
     has_possible = (stated == POSSIBLE).any(axis=1)
     rows = np.arange(len(pen))
@@ -98,8 +101,8 @@ def condition_list(stated: np.ndarray, age: np.ndarray, site: str, pen: Pen) -> 
     ).to_series()
     columns = [columns[index] for index in order]
     columns.append(maybe)
-    columns.append(bank("other", site).pick(0, pen, pen.chance(0.55)))
-    columns.append(bank("none", site).pick(0, pen, any_definite & pen.chance(0.4)))
+    columns.append(bank("other", site).pick((age < 18).astype(int), pen, pen.chance(0.55)))
+    columns.append(bank("none", site).pick(0, pen, has_none & pen.chance(0.4)))
     return join_shown(columns)
 
 
@@ -110,7 +113,9 @@ def join_shown(columns: list[pl.Series], separator: str = ", ") -> pl.Series:
     return frame.select(pl.concat_str(shown, separator=separator, ignore_nulls=True)).to_series()
 
 
-def two_other_conditions(stated: np.ndarray, age: np.ndarray, pen: Pen, absent_only: bool) -> tuple[np.ndarray, np.ndarray]:
+def two_other_conditions(
+    stated: np.ndarray, age: np.ndarray, pen: Pen, absent_only: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Two different concepts that must not count; with `absent_only` none of a family that the patient has."""
     key = pen.rng.random((len(pen), NUM_FAMILIES))
     if absent_only:
@@ -119,6 +124,3 @@ def two_other_conditions(stated: np.ndarray, age: np.ndarray, pen: Pen, absent_o
     concept = concept_of(np.where(pen.rng.random(stated.shape) < 0.3, DEFINITE_SEVERE, ABSENT), age)
     rows = np.arange(len(pen))
     return concept[rows, order[:, 0]], concept[rows, order[:, 1]]
-
-
-assert NUM_CONCEPTS == len(FAMILY_OF_CONCEPT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -65,7 +66,7 @@ class Visits:
         return Visits(**{field.name: _take(getattr(self, field.name), rows) for field in fields(self)})
 
 
-def _take(values, rows: np.ndarray):  # noqa: ANN001, ANN202
+def _take(values: Any, rows: np.ndarray) -> Any:
     if isinstance(values, dict):
         return {name: column[rows] for name, column in values.items()}
     if isinstance(values, People):
@@ -73,7 +74,7 @@ def _take(values, rows: np.ndarray):  # noqa: ANN001, ANN202
     return values[rows]
 
 
-def _join(parts: list) -> object:
+def _join(parts: list[Any]) -> Any:
     first = parts[0]
     if isinstance(first, dict):
         return {name: np.concatenate([part[name] for part in parts]) for name in first}
@@ -83,6 +84,7 @@ def _join(parts: list) -> object:
 
 
 def join_visits(parts: list[Visits]) -> Visits:
+    """Admissions of several rounds as one."""
     return Visits(**{field.name: _join([getattr(part, field.name) for part in parts]) for field in fields(Visits)})
 
 

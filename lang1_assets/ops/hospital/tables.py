@@ -69,7 +69,9 @@ def diagnoses_table(hospital: Hospital, rng: np.random.Generator) -> pl.DataFram
     visits = hospital.visits
     is_icd10 = visits.discharge_time.astype("datetime64[D]") >= ICD10_START
     rows = np.flatnonzero(hospital.has_codes)
-    principal = np.array([scenario.codes for scenario in SCENARIOS])[visits.people.scenario[rows], is_icd10[rows].astype(int)]
+    principal = np.array([scenario.codes for scenario in SCENARIOS])[
+        visits.people.scenario[rows], is_icd10[rows].astype(int)
+    ]
     parts = [(rows, principal), *_chronic_codes(hospital, is_icd10, rng), *_other_codes(rows, is_icd10, rng)]
     row = np.concatenate([part_rows for part_rows, _ in parts])
     key = np.concatenate([np.full(len(rows), -1.0), rng.random(len(row) - len(rows))])
@@ -135,7 +137,9 @@ def claims_table(hospital: Hospital, rng: np.random.Generator) -> pl.DataFrame:
     denied = hospital.denied[rows] == 1
     final = np.where(
         denied,
-        np.where(rng.random(len(rows)) < _FAVORABLE_CHANCE, "final, favorable determination", "final, adverse determination"),
+        np.where(
+            rng.random(len(rows)) < _FAVORABLE_CHANCE, "final, favorable determination", "final, adverse determination"
+        ),
         "final, paid",
     )
     third, fourth = np.where(denied, "denied", "paid"), np.where(denied, "appealed", "")

@@ -1,0 +1,34 @@
+"""The evaluation report: one self-contained HTML page, the same as Markdown, and `results.json`."""
+
+from lang1_assets.ops.report.data import (
+    ArtifactLink,
+    CalibrationPoint,
+    CohortCount,
+    ComprehensionPoint,
+    LossCurve,
+    ModelSummary,
+    RejectCount,
+    ReportData,
+    StageCount,
+    TaskCalibration,
+)
+from lang1_assets.ops.report.page import write_report
+from lang1_assets.ops.report.sources import cohort_counts, read_loss_curves, reject_counts, task_calibrations
+
+__all__ = [
+    "ArtifactLink",
+    "CalibrationPoint",
+    "CohortCount",
+    "ComprehensionPoint",
+    "LossCurve",
+    "ModelSummary",
+    "RejectCount",
+    "ReportData",
+    "StageCount",
+    "TaskCalibration",
+    "cohort_counts",
+    "read_loss_curves",
+    "reject_counts",
+    "task_calibrations",
+    "write_report",
+]

@@ -1,0 +1,164 @@
+"""What a report says: plain values, filled from finished artifacts before a line of HTML is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lang1_assets.ops.results import JOINT, ResultRow
+from lang1_assets.ops.tasks import TASKS
+
+SPLIT_TITLES = {
+    "train": "Train",
+    "val": "Validation",
+    "test": "Test",
+    "temporal_2021": "2021",
+    "temporal_2024": "2024",
+}
+TEST_SPLITS = ("test", "temporal_2021", "temporal_2024")
+
+
+def split_title(task: str, split: str) -> str:
+    """A split in print; the paper's "2021" of insurance denial is March and April 2022 (5.2.2)."""
+    if task == "insurance_denial" and split == "temporal_2021":
+        return "2022"
+    return SPLIT_TITLES.get(split, split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactLink:
+    """One artifact behind the report."""
+
+    name: str
+    asset_key: str
+    fingerprint: str
+    created: str = ""
+    url: str | None = None
+    mlflow_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSummary:
+    """One pretrained model, named as in `ResultRow.model`."""
+
+    name: str
+    num_parameters: int | None = None
+    num_tokens: int | None = None
+    """Tokens it was pretrained on."""
+    validation_loss: float | None = None
+    """Held-out loss a token, in nats, mean over sources."""
+    validation_perplexity: float | None = None
+    mlflow_url: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossCurve:
+    """Loss along pretraining; `tokens` and `losses` have one length."""
+
+    name: str
+    tokens: tuple[int, ...]
+    losses: tuple[float, ...]
+    """Nats a token."""
+    is_held_out: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComprehensionPoint:
+    """Zero-shot accuracy of one checkpoint on multiple-choice questions."""
+
+    tokens: int
+    accuracy: float
+    standard_error: float
+    num_questions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationPoint:
+    """One bin of a reliability curve."""
+
+    mean_predicted: float
+    fraction_positive: float
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCalibration:
+    """One reliability curve: a model on a task and a split."""
+
+    model: str
+    trained_on: str | None
+    """`joint`, a task, or None for zero-shot, as in `ResultRow`."""
+    task: str
+    split: str
+    points: tuple[CalibrationPoint, ...]
+    ece_top_class: float
+    ece_positive: float | None
+    """Two classes only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CohortCount:
+    """Notes and patients of one split of one task, to stand beside Tables B1 - B7."""
+
+    task: str
+    split: str
+    notes_by_label: tuple[int, ...]
+    """In the order of the task's options; 0 for an option that no note has."""
+    num_patients: int
+
+    @property
+    def num_notes(self) -> int:
+        return sum(self.notes_by_label)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageCount:
+    """Rows into and out of one stage; what is missing is among the rejects."""
+
+    name: str
+    num_in: int
+    num_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectCount:
+    """Rows that one stage left out for one reason."""
+
+    source: str
+    reason: str
+    num_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """Everything on the page. A part that is empty or None is said to be missing, and why."""
+
+    title: str
+    profile: str
+    is_synthetic: bool
+    """True for the embedded hospital: the page then says so in its first line."""
+    created: str
+    """When the report was made, for people: `2026-01-31 14:05 UTC`."""
+    model: str
+    """The model the charts are about; others are in the tables."""
+    rows: tuple[ResultRow, ...]
+    models: tuple[ModelSummary, ...] = ()
+    artifacts: tuple[ArtifactLink, ...] = ()
+    calibration: tuple[TaskCalibration, ...] = ()
+    cohorts: tuple[CohortCount, ...] = ()
+    stages: tuple[StageCount, ...] = ()
+    rejects: tuple[RejectCount, ...] = ()
+    loss_curves: tuple[LossCurve, ...] = ()
+    comprehension: tuple[ComprehensionPoint, ...] = ()
+    comprehension_chance: float | None = None
+    dagster_url: str | None = None
+    mlflow_url: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Anything else of the run worth a line at the top: number of encounters, wall time."""
+
+
+def modes_trained_on(rows: Sequence[ResultRow], model: str) -> list[str | None]:
+    """What this model's rows were finetuned on: None (zero-shot) first, then single tasks, then joint."""
+    found = dict.fromkeys(row["trained_on"] for row in rows if row["model"] == model)
+    order = [None, *TASKS, JOINT]
+    return sorted(found, key=order.index)

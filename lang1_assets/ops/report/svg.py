@@ -1,0 +1,118 @@
+"""Drawing in SVG: scales, axes, marks. Colors are CSS classes of the page, so a chart follows light, dark and print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from itertools import count
+
+Point = tuple[float, float]
+_ids = count(1)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A straight line from values to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    def clamped(self, value: float) -> float:
+        return self(min(max(value, self.low), self.high))
+
+
+@dataclass
+class Canvas:
+    """SVG elements in the order of drawing; sizes in pixels of the view box."""
+
+    width: float
+    height: float
+    elements: list[str] = field(default_factory=list)
+
+    def line(self, start: Point, end: Point, css: str) -> None:
+        self.elements.append(
+            f'<line x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}" class="{css}"/>'
+        )
+
+    def rect(self, corner: Point, width: float, height: float, css: str) -> None:
+        self.elements.append(
+            f'<rect x="{corner[0]:.1f}" y="{corner[1]:.1f}" width="{width:.1f}" height="{height:.1f}" class="{css}"/>'
+        )
+
+    def polyline(self, points: Sequence[Point], css: str) -> None:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        self.elements.append(f'<polyline points="{path}" class="{css}"/>')
+
+    def text(self, at: Point, content: str, css: str = "", anchor: str = "start", rotate: bool = False) -> None:
+        turn = f' transform="rotate(-90 {at[0]:.1f} {at[1]:.1f})"' if rotate else ""
+        self.elements.append(
+            f'<text x="{at[0]:.1f}" y="{at[1]:.1f}" class="{css}" text-anchor="{anchor}"{turn}>{escape(content)}</text>'
+        )
+
+    def mark(self, at: Point, shape: str, css: str, tooltip: str, size: float = 5) -> None:
+        """A data point: `circle`, `ring`, `square` or `diamond`; shape and color both tell the series apart."""
+        x, y = at
+        inside = f"<title>{escape(tooltip)}</title>"
+        if shape in ("circle", "ring"):
+            self.elements.append(
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" class="{css} {shape}">{inside}</circle>'
+            )
+            return
+        reach = size * (0.92 if shape == "square" else 1.3)
+        corners = (
+            [(-reach, -reach), (reach, -reach), (reach, reach), (-reach, reach)]
+            if shape == "square"
+            else [(0, -reach), (reach, 0), (0, reach), (-reach, 0)]
+        )
+        path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners)
+        self.elements.append(f'<polygon points="{path}" class="{css} {shape}">{inside}</polygon>')
+
+    def render(self, title: str, description: str) -> str:
+        """The finished element: labelled for screen readers, as wide as its place allows."""
+        number = next(_ids)
+        names = f"svg{number}-title svg{number}-text"
+        return (
+            f'<svg viewBox="0 0 {self.width:.0f} {self.height:.0f}" role="img" aria-labelledby="{names}">'
+            f'<title id="svg{number}-title">{escape(title)}</title>'
+            f'<desc id="svg{number}-text">{escape(description)}</desc>{"".join(self.elements)}</svg>'
+        )
+
+
+def bottom_axis(canvas: Canvas, scale: Scale, ticks: Sequence[tuple[float, str]], top: float, bottom: float) -> None:
+    """Vertical grid lines with their labels below."""
+    for value, label in ticks:
+        canvas.line((scale(value), top), (scale(value), bottom), "grid")
+        canvas.text((scale(value), bottom + 16), label, "tick", "middle")
+
+
+def left_axis(canvas: Canvas, scale: Scale, ticks: Sequence[tuple[float, str]], left: float, right: float) -> None:
+    """Horizontal grid lines with their labels on the left."""
+    for value, label in ticks:
+        canvas.line((left, scale(value)), (right, scale(value)), "grid")
+        canvas.text((left - 7, scale(value) + 4), label, "tick", "end")
+
+
+def round_ticks(low: float, high: float, at_most: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten between two values, at most so many."""
+    if high <= low:
+        return [low]
+    raw = (high - low) / max(at_most - 1, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def short_number(value: float) -> str:
+    """`1.5M`, `200k`, `0`."""
+    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{suffix}"
+    return f"{value:.3g}"

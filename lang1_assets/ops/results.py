@@ -1,0 +1,256 @@
+"""From predictions to the rows of `results.json`, the file beside every report.
+
+A row is one number: which model, zero-shot or finetuned (and on what), which task and split, which metric, its value, its
+95 % interval and the oracle's value of the same metric on the same notes. Everything is rebuilt from the prediction files
+alone; no note text comes near.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, cast
+
+import numpy as np
+import polars as pl
+
+from lang1_assets.ops import metrics
+from lang1_assets.ops.bootstrap import NUM_RESAMPLES, Interval, bootstrap_auroc
+from lang1_assets.ops.metrics import Floats, Integers
+from lang1_assets.ops.tasks import TASKS
+
+Mode = Literal["zero_shot", "finetuned"]
+ZERO_SHOT: Mode = "zero_shot"
+FINETUNED: Mode = "finetuned"
+JOINT = "joint"
+HEADLINE_SPLIT = "temporal_2024"
+"""The split that every headline number is on (paper 5.5)."""
+
+AUROC = "auroc"
+METRICS: dict[str, str] = {
+    AUROC: "AUROC",
+    "auroc_micro": "AUROC, micro-averaged",
+    "ece_top_class": "ECE of the top class",
+    "ece_positive": "ECE of the positive class",
+    "brier": "Brier score",
+    "log_loss": "Log loss",
+}
+"""Metric name -> its name in print. Two calibration errors, never mixed: see `metrics`."""
+
+
+class ResultRow(TypedDict, total=False):
+    """One row of `results.json`; `asset_url` and `mlflow_url` may be missing, the others are always there."""
+
+    model: str
+    mode: Mode
+    trained_on: str | None
+    """`joint`, the one task it was finetuned on, or None for zero-shot."""
+    task: str
+    split: str
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    standard_deviation: float | None
+    n: int
+    oracle: float | None
+    """The same metric of the oracle's probabilities; None where no oracle is known."""
+    oracle_n: int
+    """Notes the oracle knows; the same as `n`, or the oracle is of fewer notes."""
+    classes_absent: list[str]
+    """Options that no note of this task and split has."""
+    resamples_left_out: int
+    asset_url: str | None
+    mlflow_url: str | None
+
+
+class ResultsError(ValueError):
+    """Predictions or a results file that cannot be used."""
+
+
+def result_rows(
+    predictions: pl.DataFrame,
+    *,
+    model: str,
+    mode: Mode,
+    trained_on: str | None,
+    oracle: pl.DataFrame | None = None,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> list[ResultRow]:
+    """Every metric of every task and split in `predictions` (`schemas.PREDICTIONS`).
+
+    `oracle` has `note_id`, `task`, `probabilities`: what the embedded hospital knows about each note.
+    """
+    rows: list[ResultRow] = []
+    for (task, split), group in predictions.group_by("task", "split", maintain_order=True):
+        labels, probabilities = labels_and_probabilities(group)
+        known = oracle_arrays(group, oracle, str(task))
+        values = metric_values(labels, probabilities)
+        ceiling = metric_values(*known) if known else {}
+        interval = bootstrap_auroc(labels, probabilities, num_resamples=num_resamples, seed=seed)
+        absent = metrics.absent_classes(labels, probabilities.shape[1])
+        for metric, value in values.items():
+            rows.append(
+                {
+                    "model": model,
+                    "mode": mode,
+                    "trained_on": trained_on,
+                    "task": str(task),
+                    "split": str(split),
+                    "metric": metric,
+                    "value": finite(value),
+                    **_interval_fields(interval if metric == AUROC else None),
+                    "n": len(labels),
+                    "oracle": finite(ceiling.get(metric)),
+                    "oracle_n": len(known[0]) if known else 0,
+                    "classes_absent": [TASKS[str(task)].options[k] for k in absent],
+                }
+            )
+    return rows
+
+
+def metric_values(labels: Integers, probabilities: Floats) -> dict[str, float]:
+    """Each of `METRICS` that exists for this many classes: labels (n,), probabilities (n, k)."""
+    outcome = metrics.auroc(labels, probabilities)
+    is_binary = probabilities.shape[1] == 2
+    values = {
+        AUROC: outcome.value,
+        "auroc_micro": outcome.micro if not is_binary else None,
+        "ece_top_class": metrics.top_class_ece(labels, probabilities),
+        "ece_positive": metrics.positive_ece(labels, probabilities) if is_binary else None,
+        "brier": metrics.brier_score(labels, probabilities),
+        "log_loss": metrics.log_loss(labels, probabilities),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def labels_and_probabilities(group: pl.DataFrame) -> tuple[Integers, Floats]:
+    """(n,) and (n, k) from rows of one task.
+
+    Raises:
+        ResultsError: a row has not as many probabilities as its task has options.
+    """
+    task = TASKS[group["task"][0]]
+    wrong = group.filter(pl.col("probabilities").list.len() != task.num_classes)
+    if not wrong.is_empty():
+        raise ResultsError(
+            f"predictions of {task.name}: note {wrong['note_id'][0]} has {len(wrong['probabilities'][0])} probabilities, "
+            f"expected {task.num_classes} (version {task.version} of the task); score it again"
+        )
+    return group["label"].to_numpy().astype(np.int64), stacked(group["probabilities"], task.num_classes)
+
+
+def stacked(column: pl.Series, num_classes: int) -> Floats:
+    """A list column as (n, num_classes)."""
+    return column.explode().cast(pl.Float64).to_numpy().reshape(-1, num_classes)
+
+
+def oracle_arrays(group: pl.DataFrame, oracle: pl.DataFrame | None, task: str) -> tuple[Integers, Floats] | None:
+    """Labels and oracle probabilities of the notes of `group` that the oracle knows; None when it knows none."""
+    if oracle is None:
+        return None
+    own = oracle.filter(pl.col("task") == task).select("note_id", "probabilities")
+    twice = own.filter(pl.col("note_id").is_duplicated())
+    if not twice.is_empty():
+        raise ResultsError(f"oracle of {task}: note {twice['note_id'][0]} is there more than once; expected once")
+    known = group.select("note_id", "label", "task").join(own, on="note_id", maintain_order="left")
+    return labels_and_probabilities(known) if not known.is_empty() else None
+
+
+def _interval_fields(interval: Interval | None) -> dict[str, Any]:
+    if interval is None:
+        return {"low": None, "high": None, "standard_deviation": None, "resamples_left_out": 0}
+    return {
+        "low": finite(interval.low),
+        "high": finite(interval.high),
+        "standard_deviation": finite(interval.standard_deviation),
+        "resamples_left_out": interval.num_left_out,
+    }
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no NaN: a number that does not exist is null."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def write_results(path: Path, rows: Sequence[ResultRow]) -> None:
+    """`{"rows": [...]}` as strict JSON, complete or not there at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps({"rows": list(rows)}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_results(path: Path) -> list[ResultRow]:
+    """The rows of a file that `write_results` wrote.
+
+    Raises:
+        ResultsError: it is missing, no JSON, or has no `rows`.
+    """
+    if not path.exists():
+        raise ResultsError(f"{path}: no results here; materialize the report first")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ResultsError(f"{path}, line {error.lineno}: {error.msg}; expected the JSON of write_results") from error
+    if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
+        raise ResultsError(f'{path}: expected {{"rows": [...]}}; materialize the report again')
+    return cast(list[ResultRow], content["rows"])
+
+
+def find_row(
+    rows: Iterable[ResultRow], *, model: str, trained_on: str | None, task: str, split: str, metric: str = AUROC
+) -> ResultRow | None:
+    """The row of one number, or None; `trained_on` None is zero-shot."""
+    wanted = {"model": model, "trained_on": trained_on, "task": task, "split": split, "metric": metric}
+    return next((row for row in rows if all(row.get(key) == value for key, value in wanted.items())), None)
+
+
+def distance_closed(row: ResultRow) -> float | None:
+    """Share of the way from chance (0.5) to the oracle that an AUROC has gone; None without an oracle above chance."""
+    value, oracle = row.get("value"), row.get("oracle")
+    if value is None or oracle is None or oracle <= 0.5:
+        return None
+    return (value - 0.5) / (oracle - 0.5)
+
+
+def results_table(rows: Sequence[ResultRow], split: str = HEADLINE_SPLIT) -> str:
+    """AUROC on one split as lines for a terminal: a row a task, zero-shot beside finetuned beside oracle."""
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        lines += [f"{model}: AUROC on {split}, 95 % interval", *_model_table(rows, model, split), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _model_table(rows: Sequence[ResultRow], model: str, split: str) -> list[str]:
+    table = [("task", "zero-shot", "single task", "joint", "oracle", "distance closed")]
+    for task in TASKS.values():
+        found = [
+            find_row(rows, model=model, trained_on=trained_on, task=task.name, split=split)
+            for trained_on in (None, task.name, JOINT)
+        ]
+        best = found[2] or found[1]
+        oracle = next((row["oracle"] for row in found if row and row["oracle"] is not None), None)
+        closed = distance_closed(best) if best else None
+        table.append(
+            (
+                task.title,
+                *(format_interval(row) for row in found),
+                "-" if oracle is None else f"{oracle:.3f}",
+                "-" if closed is None else f"{closed:.0%}",
+            )
+        )
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def format_interval(row: ResultRow | None) -> str:
+    """`0.843 (0.831 - 0.855)`, or a dash."""
+    if row is None or row["value"] is None:
+        return "-"
+    if row["low"] is None or row["high"] is None:
+        return f"{row['value']:.3f}"
+    return f"{row['value']:.3f} ({row['low']:.3f} - {row['high']:.3f})"

@@ -1,0 +1,235 @@
+"""The report: one self-contained page of everything that was evaluated, with every number's origin."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lang1_assets.materialization import RESEARCH_OWNER, materialized
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.resources.tracking import Tracking
+from lang1_assets.settings import RECIPES, Settings, lang1_home
+
+GROUP = "report"
+ZERO_SHOT = "zero_shot"
+RESULTS_FILE = "results.json"
+
+
+def build_assets(settings: Settings) -> list[Any]:
+    return [report(settings)]
+
+
+def report(settings: Settings) -> dg.AssetsDefinition:
+    modes = (ZERO_SHOT, *RECIPES)
+
+    @dg.asset(
+        name="report",
+        deps=[
+            *(f"{mode}_evaluation" for mode in modes),
+            "comprehension",
+            "corpus_statistics",
+            "cohort_counts",
+            "rejects",
+        ],
+        group_name=GROUP,
+        owners=RESEARCH_OWNER,
+        kinds={"html", "matplotlib"},
+        description="One page: AUROC of zero-shot, finetuned and oracle, calibration, drift, cohorts beside Tables B1-B7.",
+        check_specs=[dg.AssetCheckSpec("every_number_has_its_origin", asset="report")],
+    )
+    def _report(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
+        found = dict(evaluations(store, settings))
+        if not found:
+            raise dg.Failure("Nothing has been evaluated yet: materialize 'zero_shot_evaluation' for a variant first.")
+        shared = [store.get(name) for name in ("warehouse", "clean_notes", *(f"{task}_examples" for task in TASKS))]
+        models = [store.get(f"pretrained_model/{variant}") for variant in dict.fromkeys(v for _, v in found)]
+        comprehension = [
+            item for m in models if (item := store.find(m.name.replace("pretrained_model", "comprehension")))
+        ]
+        inputs = [*found.values(), *shared, *models, *comprehension]
+
+        def make(work: Path) -> dict[str, Any]:
+            # matplotlib takes a second to import; the definitions do without it.
+            from lang1_assets.ops.report import write_report
+
+            data = gather(settings, store, tracking, found, models, inputs)
+            write_report(data, work)
+            return {"num_rows": len(data.rows), "num_models": len(models)}
+
+        artifact = store.build(
+            "report",
+            make,
+            inputs=inputs,
+            code=["lang1_assets.ops.report", "lang1_assets.ops.results", "lang1_assets.ops.paper_tables"],
+            on_wait=context.log.warning,
+        )
+        publish(artifact)
+        return materialized(
+            artifact,
+            [every_origin(artifact)],
+            report=dg.MetadataValue.md((artifact.path / "report.md").read_text()),
+            page=dg.MetadataValue.path(str(lang1_home() / "reports" / "latest" / "index.html")),
+        )
+
+    return _report
+
+
+def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[tuple[tuple[str, str], Artifact]]:
+    """((mode, variant), evaluation) of everything that was evaluated so far."""
+    for variant in settings.variants:
+        for mode in (ZERO_SHOT, *RECIPES):
+            artifact = store.find(f"{mode}_evaluation/{variant}")
+            if artifact is not None:
+                yield (mode, variant), artifact
+
+
+def gather(
+    settings: Settings,
+    store: ArtifactStore,
+    tracking: Tracking,
+    found: dict[tuple[str, str], Artifact],
+    models: list[Artifact],
+    inputs: list[Artifact],
+) -> Any:
+    from lang1_assets.ops.report import ReportData, sources
+
+    warehouse, clean = store.get("warehouse"), store.get("clean_notes")
+    main = models[0]
+    comprehension = store.find(main.name.replace("pretrained_model", "comprehension"))
+    points, chance = comprehension_points(comprehension)
+    return ReportData(
+        title="Evaluation report",
+        profile=settings.name,
+        is_synthetic=settings.is_synthetic,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        model=main.name.split("/")[1],
+        rows=tuple(row for key, artifact in found.items() for row in rows_of(key, artifact, tracking)),
+        models=tuple(model_summary(model) for model in models),
+        artifacts=tuple(artifact_link(item, tracking) for item in inputs),
+        calibration=tuple(item for key, artifact in found.items() for item in calibrations(key, artifact)),
+        cohorts=tuple(count for task in TASKS for count in cohort_counts(store, task)),
+        stages=stage_counts(warehouse, clean),
+        rejects=tuple(sources.reject_counts(all_rejects(warehouse, clean))),
+        loss_curves=tuple(sources.read_loss_curves(main.path / "metrics.jsonl")),
+        comprehension=points,
+        comprehension_chance=chance,
+        dagster_url=tracking.dagster_url,
+        mlflow_url=tracking.ui_url,
+    )
+
+
+def rows_of(key: tuple[str, str], artifact: Artifact, tracking: Tracking) -> list[Any]:
+    mode, _ = key
+    rows = json.loads((artifact.path / "rows.json").read_text())
+    origin = {
+        "asset_url": f"{tracking.dagster_url}/assets/{mode}_evaluation",
+        "mlflow_url": artifact.summary["mlflow_url"],
+    }
+    return [{**row, **origin} for row in rows]
+
+
+def calibrations(key: tuple[str, str], artifact: Artifact) -> list[Any]:
+    from lang1_assets.ops.report import sources
+
+    mode, variant = key
+    predictions = pl.read_parquet(artifact.path / "predictions.parquet")
+    return sources.task_calibrations(predictions, model=variant, trained_on=None if mode == ZERO_SHOT else mode)
+
+
+def cohort_counts(store: ArtifactStore, task: str) -> list[Any]:
+    from lang1_assets.ops.report import sources
+
+    path = store.get(f"{task}_examples").path / "examples.parquet"
+    return sources.cohort_counts(task, pl.read_parquet(path, columns=["split", "label", "subject_id"]))
+
+
+def model_summary(model: Artifact) -> Any:
+    from lang1_assets.ops.report import ModelSummary
+
+    return ModelSummary(
+        name=model.name.split("/")[1],
+        num_parameters=model.summary["num_parameters"],
+        num_tokens=model.summary["tokens"],
+        validation_loss=model.summary.get("val/loss/all"),
+        validation_perplexity=model.summary.get("val/perplexity/all"),
+        mlflow_url=model.summary["mlflow_url"],
+    )
+
+
+def artifact_link(artifact: Artifact, tracking: Tracking) -> Any:
+    from lang1_assets.ops.report import ArtifactLink
+
+    # The tables that dbt builds are one artifact and many assets; its staging table stands for them.
+    key = "stg_notes" if artifact.name == "warehouse" else artifact.name.split("/")[0]
+    return ArtifactLink(
+        name=artifact.name,
+        asset_key=key,
+        fingerprint=artifact.fingerprint,
+        created=artifact.created,
+        url=f"{tracking.dagster_url}/assets/{key}",
+        mlflow_url=artifact.summary.get("mlflow_url"),
+    )
+
+
+def stage_counts(warehouse: Artifact, clean: Artifact) -> tuple[Any, ...]:
+    from lang1_assets.ops.report import StageCount
+
+    intake = pl.read_parquet(warehouse.path / "intake_counts.parquet").sort("table_name")
+    staged = [
+        StageCount(name=f"staging: {row['table_name']}", num_in=row["rows_in"], num_out=row["rows_out"])
+        for row in intake.iter_rows(named=True)
+    ]
+    cleaned = StageCount(name="cleaning: notes", num_in=clean.summary["rows_in"], num_out=clean.summary["rows_kept"])
+    return (*staged, cleaned)
+
+
+def all_rejects(warehouse: Artifact, clean: Artifact) -> pl.DataFrame:
+    columns = ["source", "row_id", "reason"]
+    staged = pl.read_parquet(warehouse.path / "rejects.parquet").select(columns)
+    cleaned = pl.scan_parquet(clean.path / "rejects" / "*.parquet").select(columns).collect()
+    return pl.concat(
+        [staged.with_columns("staging: " + pl.col("source")), cleaned.with_columns(source=pl.lit("cleaning"))]
+    )
+
+
+def comprehension_points(artifact: Artifact | None) -> tuple[tuple[Any, ...], float | None]:
+    from lang1_assets.ops.report import ComprehensionPoint
+
+    if artifact is None:
+        return (), None
+    points = tuple(
+        ComprehensionPoint(
+            tokens=row["tokens"],
+            accuracy=row["accuracy"],
+            standard_error=row["standard_error"],
+            num_questions=row["n"],
+        )
+        for row in artifact.summary["rows"]
+    )
+    return points, artifact.summary.get("chance")
+
+
+def publish(artifact: Artifact) -> None:
+    """`reports/latest` leads to the newest report; the name changes in one step."""
+    reports = lang1_home() / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    beside = reports / f"latest.{os.getpid()}"
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(artifact.path, target_is_directory=True)
+    beside.rename(reports / "latest")
+
+
+def every_origin(artifact: Artifact) -> dg.AssetCheckResult:
+    rows = json.loads((artifact.path / RESULTS_FILE).read_text())["rows"]
+    without = [row for row in rows if not (row.get("asset_url") and row.get("mlflow_url"))]
+    return dg.AssetCheckResult(
+        check_name="every_number_has_its_origin",
+        passed=not without and bool(rows),
+        metadata={"num_rows": len(rows), "rows_without_origin": len(without)},
+    )

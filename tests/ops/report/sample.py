@@ -1,0 +1,191 @@
+"""A report's worth of random numbers: two models, zero-shot, joint and two single-task runs, with an oracle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from lang1_assets.ops import paper_tables, schemas
+from lang1_assets.ops.report import (
+    ArtifactLink,
+    CohortCount,
+    ComprehensionPoint,
+    LossCurve,
+    ModelSummary,
+    RejectCount,
+    ReportData,
+    StageCount,
+    task_calibrations,
+)
+from lang1_assets.ops.results import ResultRow, result_rows
+from lang1_assets.ops.tasks import TASKS
+
+MODEL = "lang1-tiny-notesplus-webtexts"
+TEST_SPLITS = ("test", "temporal_2021", "temporal_2024")
+DAGSTER = "http://127.0.0.1:3000"
+MLFLOW = "http://127.0.0.1:5000"
+
+
+def sample_predictions(signal: float, num_notes: int = 400, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Predictions of a model that sees the truth through noise, and the oracle of the same notes."""
+    rng = np.random.default_rng(seed)
+    predictions, oracle = [], []
+    for task in TASKS.values():
+        for split in TEST_SPLITS:
+            latent = rng.normal(size=(num_notes, task.num_classes)) * 1.6
+            latent += np.log(np.array(paper_tables.CLASS_RATIOS[task.name][split]) + 0.02)
+            truth = _softmax(latent)
+            labels = (truth.cumsum(axis=1) < rng.random((num_notes, 1))).sum(axis=1).clip(0, task.num_classes - 1)
+            drift = 0.8 if split == "temporal_2024" else 1.0
+            seen = _softmax(signal * drift * latent + (1.2 - signal) * rng.normal(size=latent.shape))
+            ids = [f"{task.name}-{split}-{i}" for i in range(num_notes)]
+            columns = {"note_id": ids, "task": task.name}
+            oracle.append(pl.DataFrame({**columns, "probabilities": truth.tolist()}))
+            predictions.append(
+                pl.DataFrame(
+                    {
+                        **columns,
+                        "subject_id": [f"p{i // 2}" for i in range(num_notes)],
+                        "split": split,
+                        "label": labels.astype(np.int32),
+                        "probabilities": seen.tolist(),
+                    }
+                ).select(schemas.PREDICTIONS.names)
+            )
+    return pl.concat(predictions), pl.concat(oracle)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def sample_rows(num_resamples: int = 100) -> tuple[list[ResultRow], list]:
+    rows: list[ResultRow] = []
+    curves = []
+    signals = {None: 0.03, "readmission": 0.6, "mortality": 0.7, "joint": 0.8}
+    for trained_on, signal in signals.items():
+        predictions, oracle = sample_predictions(signal)
+        found = result_rows(
+            predictions,
+            model=MODEL,
+            mode="zero_shot" if trained_on is None else "finetuned",
+            trained_on=trained_on,
+            oracle=oracle,
+            num_resamples=num_resamples,
+        )
+        asset = f"{DAGSTER}/assets/{trained_on or 'zero_shot'}_evaluation"
+        rows += [{**row, "asset_url": asset, "mlflow_url": f"{MLFLOW}/#/runs/{trained_on}"} for row in found]
+        curves += task_calibrations(predictions, model=MODEL, trained_on=trained_on)
+    return rows, curves
+
+
+def sample_cohorts() -> tuple[CohortCount, ...]:
+    rng = np.random.default_rng(5)
+    counts = []
+    for task in TASKS:
+        for split in schemas.SPLITS:
+            total = paper_tables.NOTE_COUNTS[task][split] // 40
+            ratios = np.array(paper_tables.CLASS_RATIOS[task][split])
+            if (task, split) == ("length_of_stay", "temporal_2021"):
+                ratios = ratios[::-1]
+            notes = rng.multinomial(total, ratios / ratios.sum())
+            counts.append(
+                CohortCount(task=task, split=split, notes_by_label=tuple(notes.tolist()), num_patients=int(total * 0.8))
+            )
+    return tuple(counts)
+
+
+def sample_report(num_resamples: int = 100) -> ReportData:
+    rows, curves = sample_rows(num_resamples)
+    tokens = tuple(range(0, 4_200_001, 42_000))
+    return ReportData(
+        title="How well a tiny clinical language model predicts operations",
+        profile="tiny",
+        is_synthetic=True,
+        created="2026-01-31 14:05 UTC",
+        model=MODEL,
+        rows=tuple(rows),
+        models=(
+            ModelSummary(
+                name=MODEL,
+                num_parameters=1_056_896,
+                num_tokens=4_096_000,
+                validation_loss=3.1,
+                validation_perplexity=22.2,
+                mlflow_url=f"{MLFLOW}/#/runs/1",
+            ),
+            ModelSummary(name="lang1-tiny-random", num_parameters=1_056_896, num_tokens=0),
+        ),
+        artifacts=tuple(
+            ArtifactLink(
+                name=name,
+                asset_key=name.split("/")[0],
+                fingerprint=f"{index:02d}" * 16,
+                created="2026-01-31T13:50:00+00:00",
+                url=f"{DAGSTER}/assets/{name}",
+                mlflow_url=f"{MLFLOW}/#/runs/{index}" if index else None,
+            )
+            for index, name in enumerate(["hospital_exports", f"pretrained_model/{MODEL}", f"joint_evaluation/{MODEL}"])
+        ),
+        calibration=tuple(curves),
+        cohorts=sample_cohorts(),
+        stages=(
+            StageCount(name="staged notes", num_in=152_340, num_out=150_112),
+            StageCount(name="clean notes", num_in=150_112, num_out=141_876),
+        ),
+        rejects=(
+            RejectCount(source="notes", reason="placeholder", num_rows=5_120),
+            RejectCount(source="notes", reason="duplicate row", num_rows=3_011),
+            RejectCount(source="encounters", reason="discharge before admission", num_rows=333),
+        ),
+        loss_curves=(
+            LossCurve(
+                name="training",
+                tokens=tokens[1:],
+                losses=tuple(2.9 + 4.6 / (1 + t / 300_000) + 0.06 * ((t // 42_000) % 5 - 2) for t in tokens[1:]),
+                is_held_out=False,
+            ),
+            *(
+                LossCurve(
+                    name=name,
+                    tokens=tokens[25::25],
+                    losses=tuple(base + 4.5 / (1 + t / 300_000) for t in tokens[25::25]),
+                    is_held_out=True,
+                )
+                for name, base in (("notes_plus", 2.4), ("web_text", 3.3), ("all", 2.85))
+            ),
+        ),
+        comprehension=tuple(
+            ComprehensionPoint(tokens=t, accuracy=0.25 + 0.08 * t / 1e6, standard_error=0.02, num_questions=400)
+            for t in (1_000_000, 2_000_000, 3_000_000, 4_000_000)
+        ),
+        comprehension_chance=0.25,
+        dagster_url=DAGSTER,
+        mlflow_url=MLFLOW,
+        facts={"encounters": "45,000"},
+    )
+
+
+def sample_without_extras() -> ReportData:
+    """A real hospital's first run: zero-shot only, no oracle, no curves, no counts."""
+    data = sample_report(num_resamples=20)
+    rows = tuple({**row, "oracle": None, "oracle_n": 0} for row in data.rows if row["trained_on"] is None)
+    return replace(
+        data,
+        title="First look at our hospital",
+        is_synthetic=False,
+        rows=rows,
+        models=(),
+        artifacts=(),
+        calibration=(),
+        cohorts=(),
+        stages=(),
+        rejects=(),
+        loss_curves=(),
+        comprehension=(),
+        dagster_url=None,
+        mlflow_url=None,
+    )
