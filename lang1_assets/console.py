@@ -27,7 +27,17 @@ class ProgressFormatter(logging.Formatter):
         said = meta.get("orig_message") or record.getMessage()
         if event is not None:
             said = STEP_EVENTS.get(event.event_type_value, said)
+            if event.is_step_failure:
+                said += f": {reason(event)}"
         return f"{clock} {step:<28} {said}"
+
+
+def reason(event: dg.DagsterEvent) -> str:
+    """What went wrong, in the words of whatever raised it and not of what was wrapped around."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "no reason given"
 
 
 class ProgressFilter(logging.Filter):
@@ -36,8 +46,9 @@ class ProgressFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         event = getattr(record, "dagster_event", None)
         if event is not None:
-            return event.event_type_value in STEP_EVENTS or record.levelno >= logging.WARNING
-        return record.levelno >= logging.INFO
+            # Steps that never ran because of one that failed say nothing new.
+            return event.event_type_value in STEP_EVENTS
+        return record.levelno >= logging.INFO and "Not executing." not in record.getMessage()
 
 
 @dg.logger(description="One readable line for each step and each thing it says.")

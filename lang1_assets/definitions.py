@@ -19,6 +19,13 @@ from lang1_assets.settings import Settings, lang1_home, load_settings
 DEMO_JOB = "demo"
 CORPUS_JOB = "corpus"
 
+EXECUTION = {
+    "max_concurrent": int(os.environ.get("LANG1_MAX_STEPS", "2")),
+    # Steps are forked from a process that has Dagster loaded: a second less for each. Not from one that has these
+    # definitions: they bring polars, whose thread pool does not survive a fork, and the first step hung for ever.
+    "start_method": {"forkserver": {"preload_modules": ["dagster", "dagster_dbt"]}},
+}
+
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Fresh definitions of one profile.
@@ -34,7 +41,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         schedules=operate.build_schedules(settings),
         resources={**default_resources(settings), **(resources or {})},
         loggers={"console": progress_logger},
-        executor=dg.multiprocess_executor.configured({"max_concurrent": int(os.environ.get("LANG1_MAX_STEPS", "2"))}),
+        executor=dg.multiprocess_executor.configured(EXECUTION),
     )
 
 

@@ -1,10 +1,13 @@
 """Extraction: the hospital's tables and the web text come in, and dbt turns tables into typed, checked staging and cohorts."""
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -216,9 +219,11 @@ def warehouse(settings: Settings) -> Any:
         def make(work: Path) -> dict[str, Any]:
             variables = dbt_variables(settings, folder, work)
             build = dbt.cli(["build", "--vars", json.dumps(variables)], context=context)
-            # One by one: what was found before a failing test is kept.
-            for event in build.stream():
-                events.append(event)
+            # dbt repeats each of its 150 lines on stdout; its log file has them. One by one: what was found before a
+            # failing test is kept.
+            with contextlib.redirect_stdout(io.StringIO()):
+                for event in build.stream():
+                    events.append(event)
             checks = [check_record(event) for event in events if isinstance(event, dg.AssetCheckResult)]
             (work / CHECKS_FILE).write_text(json.dumps(checks, indent=1))
             return {"num_checks": len(checks)}
@@ -255,7 +260,10 @@ def check_record(event: dg.AssetCheckResult) -> dict[str, Any]:
 
 def reused_events(context: dg.AssetExecutionContext, artifact: Artifact) -> Iterator[Any]:
     """What dbt found when these tables were built, said again: nothing it depends on has changed."""
-    for key in sorted(context.selected_asset_keys):
+    # Dagster wants the tables in the order of their dependencies.
+    for key in TopologicalSorter(context.assets_def.asset_deps).static_order():
+        if key not in context.selected_asset_keys:
+            continue
         yield dg.MaterializeResult(asset_key=key, metadata=materialized(artifact).metadata)
     selected = {(key.asset_key, key.name) for key in context.selected_asset_check_keys}
     for record in json.loads((artifact.path / CHECKS_FILE).read_text()):

@@ -39,7 +39,7 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         ],
         group_name=GROUP,
         owners=RESEARCH_OWNER,
-        kinds={"html", "matplotlib"},
+        kinds={"html"},
         description="One page: AUROC of zero-shot, finetuned and oracle, calibration, drift, cohorts beside Tables B1-B7.",
         check_specs=[dg.AssetCheckSpec("every_number_has_its_origin", asset="report")],
     )
@@ -55,7 +55,7 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         inputs = [*found.values(), *shared, *models, *comprehension]
 
         def make(work: Path) -> dict[str, Any]:
-            # matplotlib takes a second to import; the definitions do without it.
+            # Jinja and scipy take their time to import; the definitions do without them.
             from lang1_assets.ops.report import write_report
 
             data = gather(settings, store, tracking, found, models, inputs)
@@ -104,7 +104,7 @@ def gather(
     comprehension = store.find(main.name.replace("pretrained_model", "comprehension"))
     points, chance = comprehension_points(comprehension)
     return ReportData(
-        title="Evaluation report",
+        title="ReMedE on the embedded hospital" if settings.is_synthetic else f"ReMedE: {settings.description}",
         profile=settings.name,
         is_synthetic=settings.is_synthetic,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -121,6 +121,7 @@ def gather(
         comprehension_chance=chance,
         dagster_url=tracking.dagster_url,
         mlflow_url=tracking.ui_url,
+        num_resamples=settings.evaluate.num_resamples,
     )
 
 

@@ -1,9 +1,8 @@
 """The 95 % interval of an AUROC: 1,000 resamples of the test set, quantile method (paper 5.5).
 
-A resample is how often each note was drawn, so an AUROC of a resample is a weighted count over an order that never changes:
-sort once, then count integers. The draws are those of `scipy.stats.bootstrap((y_true, y_prob), ..., paired=True,
-method="percentile", rng=seed)`, and so are the bounds. Whatever has to be compared on the same resamples (two models, a group of
-patients) takes the same `seed`.
+A resample is how often each note was drawn, so its AUROC is a weighted count over an order that never changes: sort
+once, then count integers. The draws are those of `scipy.stats.bootstrap((y_true, y_prob), ..., paired=True,
+method="percentile", rng=seed)`, and so are the bounds. The same `seed` gives two models the same resamples.
 """
 
 from __future__ import annotations
@@ -24,8 +23,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A 95 % percentile interval; nan when no resample could be scored. `value +- 1.96 * standard_deviation` is the other
-    reading of the paper's formula."""
+    """A 95 % percentile interval; nan when no resample could be scored.
+
+    `value +- 1.96 * standard_deviation` is the other reading of the paper's formula.
+    """
 
     low: float
     high: float

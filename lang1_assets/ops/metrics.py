@@ -31,7 +31,7 @@ class Auroc:
     value: float
     """Two classes: of class 1. More: the mean over `by_class`, one-versus-rest."""
     micro: float
-    """Two classes: the same as `value`. More: of all n * k (label is the class, probability of the class) pairs pooled."""
+    """Two classes: the same as `value`. More: of all n * k (is it this class, its probability) pairs pooled."""
     by_class: dict[int, float]
     """One-versus-rest, of the classes that have both a positive and a negative."""
     classes_absent: tuple[int, ...]
@@ -51,7 +51,7 @@ def auroc(y_true: ArrayLike, y_prob: ArrayLike) -> Auroc:
     """AUROC: the share of (positive, negative) pairs in which the positive scores higher, a tie counting half.
 
     sum over pairs of [s+ > s-] + [s+ = s-] / 2, divided by the number of pairs: the Mann-Whitney statistic (Hanley and
-    McNeil 1982), the same as the trapezoidal area that `sklearn.metrics.roc_auc_score` computes. One-versus-rest as in its
+    McNeil 1982), the same as the trapezoidal area of `sklearn.metrics.roc_auc_score`. One-versus-rest as in its
     `multi_class="ovr"`, except that a class nobody has is left out and named instead of being an error.
 
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]).value
@@ -132,7 +132,7 @@ def binned_error(confidences: Floats, outcomes: NDArray[np.bool_], num_bins: int
 def calibration_curve(y_true: ArrayLike, y_prob: ArrayLike, *, num_bins: int = NUM_BINS) -> CalibrationCurve:
     """Reliability curve over uniform bins (low, high], as `sklearn.calibration.calibration_curve(n_bins=15)`.
 
-    Two classes: of the probability of class 1. More: of all n * k one-versus-rest pairs pooled, so that one curve stands for
+    Two classes: of the probability of class 1. More: of all n * k one-versus-rest pairs pooled, one curve for
     the task. Empty bins are left out.
 
     >>> curve = calibration_curve([0, 1, 1], [0.1, 0.9, 0.92])
@@ -156,8 +156,8 @@ def calibration_curve(y_true: ArrayLike, y_prob: ArrayLike, *, num_bins: int = N
 def brier_score(y_true: ArrayLike, y_prob: ArrayLike) -> float:
     """Mean squared error of the probabilities (Brier 1950); 0 is perfect.
 
-    Two classes: mean of (p - y)^2 of class 1, between 0 and 1. More: the sum of that over the classes, between 0 and 2. As
-    `sklearn.metrics.brier_score_loss`.
+    Two classes: mean of (p - y)^2 of class 1, between 0 and 1. More: the sum of that over the classes, between 0 and 2.
+    As `sklearn.metrics.brier_score_loss`.
 
     >>> round(brier_score([0, 1], [0.1, 0.8]), 6)
     0.025
@@ -170,7 +170,7 @@ def brier_score(y_true: ArrayLike, y_prob: ArrayLike) -> float:
 def log_loss(y_true: ArrayLike, y_prob: ArrayLike) -> float:
     """Mean of -log(probability of the true class), in nats, as `sklearn.metrics.log_loss`.
 
-    A probability of 0 counts as the smallest float step (2.2e-16), so that one certain mistake does not make all infinite.
+    A probability of 0 counts as the smallest float step (2.2e-16): one certain mistake does not make all infinite.
 
     >>> round(log_loss([0, 1], [0.5, 0.5]), 6)
     0.693147
@@ -209,7 +209,7 @@ def checked(y_true: ArrayLike, y_prob: ArrayLike) -> tuple[Integers, Floats]:
         columns = np.column_stack([-columns, columns])
     if labels.ndim != 1 or columns.ndim != 2 or len(labels) != len(columns):
         raise MetricError(
-            f"labels have shape {labels.shape}, probabilities {np.shape(y_prob)}: expected (n,) and (n, k) of the same n"
+            f"labels have shape {labels.shape}, probabilities {np.shape(y_prob)}: expected (n,) and (n, k), the same n"
         )
     if len(labels) == 0:
         raise MetricError("no predictions: a metric needs at least one; is the split empty?")

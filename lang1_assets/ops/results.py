@@ -1,8 +1,8 @@
 """From predictions to the rows of `results.json`, the file beside every report.
 
-A row is one number: which model, zero-shot or finetuned (and on what), which task and split, which metric, its value, its
-95 % interval and the oracle's value of the same metric on the same notes. Everything is rebuilt from the prediction files
-alone; no note text comes near.
+A row is one number: which model, zero-shot or finetuned (and on what), which task and split, which metric, its value,
+its 95 % interval and the oracle's value of the same metric on the same notes. Everything is rebuilt from the prediction
+files alone; no note text comes near.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Literal, TypedDict, cast
 
 import numpy as np
 import polars as pl
@@ -94,22 +94,24 @@ def result_rows(
         interval = bootstrap_auroc(labels, probabilities, num_resamples=num_resamples, seed=seed)
         absent = metrics.absent_classes(labels, probabilities.shape[1])
         for metric, value in values.items():
-            rows.append(
-                {
-                    "model": model,
-                    "mode": mode,
-                    "trained_on": trained_on,
-                    "task": str(task),
-                    "split": str(split),
-                    "metric": metric,
-                    "value": finite(value),
-                    **_interval_fields(interval if metric == AUROC else None),
-                    "n": len(labels),
-                    "oracle": finite(ceiling.get(metric)),
-                    "oracle_n": len(known[0]) if known else 0,
-                    "classes_absent": [TASKS[str(task)].options[k] for k in absent],
-                }
-            )
+            row: ResultRow = {
+                "model": model,
+                "mode": mode,
+                "trained_on": trained_on,
+                "task": str(task),
+                "split": str(split),
+                "metric": metric,
+                "value": finite(value),
+                "low": None,
+                "high": None,
+                "standard_deviation": None,
+                "n": len(labels),
+                "oracle": finite(ceiling.get(metric)),
+                "oracle_n": len(known[0]) if known else 0,
+                "classes_absent": [TASKS[str(task)].options[k] for k in absent],
+                "resamples_left_out": 0,
+            }
+            rows.append(with_interval(row, interval) if metric == AUROC else row)
     return rows
 
 
@@ -138,8 +140,8 @@ def labels_and_probabilities(group: pl.DataFrame) -> tuple[Integers, Floats]:
     wrong = group.filter(pl.col("probabilities").list.len() != task.num_classes)
     if not wrong.is_empty():
         raise ResultsError(
-            f"predictions of {task.name}: note {wrong['note_id'][0]} has {len(wrong['probabilities'][0])} probabilities, "
-            f"expected {task.num_classes} (version {task.version} of the task); score it again"
+            f"predictions of {task.name}: note {wrong['note_id'][0]} has {len(wrong['probabilities'][0])} "
+            f"probabilities, expected {task.num_classes} (version {task.version} of the task); score it again"
         )
     return group["label"].to_numpy().astype(np.int64), stacked(group["probabilities"], task.num_classes)
 
@@ -161,10 +163,9 @@ def oracle_arrays(group: pl.DataFrame, oracle: pl.DataFrame | None, task: str) -
     return labels_and_probabilities(known) if not known.is_empty() else None
 
 
-def _interval_fields(interval: Interval | None) -> dict[str, Any]:
-    if interval is None:
-        return {"low": None, "high": None, "standard_deviation": None, "resamples_left_out": 0}
+def with_interval(row: ResultRow, interval: Interval) -> ResultRow:
     return {
+        **row,
         "low": finite(interval.low),
         "high": finite(interval.high),
         "standard_deviation": finite(interval.standard_deviation),
@@ -226,7 +227,7 @@ def results_table(rows: Sequence[ResultRow], split: str = HEADLINE_SPLIT) -> str
 
 
 def _model_table(rows: Sequence[ResultRow], model: str, split: str) -> list[str]:
-    table = [("task", "zero-shot", "single task", "joint", "oracle", "distance closed")]
+    table: list[tuple[str, ...]] = [("task", "zero-shot", "single task", "joint", "oracle", "distance closed")]
     for task in TASKS.values():
         found = [
             find_row(rows, model=model, trained_on=trained_on, task=task.name, split=split)

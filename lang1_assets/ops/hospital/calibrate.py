@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
 
 from lang1_assets.ops.hospital import comorbidity, facts, outcomes
 from lang1_assets.ops.hospital.config import (
@@ -54,7 +54,7 @@ def first_guess(targets: Targets) -> Calibration:
         mortality=np.full(len(ERAS), -5.0),
         length_of_stay=np.zeros((len(ERAS), 4)),
         insurance_denial=np.full(len(CLAIM_ERAS), -2.0),
-        burden_cuts=ndtri(np.cumsum(np.array(targets.comorbidity)[:, :-1], axis=1)),
+        burden_cuts=np.vectorize(NormalDist().inv_cdf)(np.cumsum(np.array(targets.comorbidity)[:, :-1], axis=1)),
         first_visits=month_weights(),
         encounters_per_patient=1.4,
     )
@@ -86,7 +86,8 @@ def calibrated_visits(site: str, num_patients: int, seed: int) -> tuple[Visits, 
     """
     calibration = reference_calibration(site, seed)
     visits, _ = _simulate(site, num_patients, calibration, np.random.default_rng([seed, 1]))
-    calibration = solve_calibration(visits, calibration, TARGETS[site])
+    solved = solve_calibration(visits, calibration, TARGETS[site])
+    calibration = replace(solved, first_visits=calibration.first_visits)
     return *_simulate(site, num_patients, calibration, np.random.default_rng([seed, 1])), calibration
 
 
@@ -165,5 +166,5 @@ def _first_visits(visits: Visits, calibration: Calibration) -> np.ndarray:
     smooth = np.convolve(
         np.pad(counts / calibration.first_visits.clip(1e-9), 6, mode="edge"), np.ones(13) / 13, "valid"
     )
-    first = month_weights() / smooth
+    first = month_weights() / np.maximum(smooth, 1e-9)
     return first / first.sum()

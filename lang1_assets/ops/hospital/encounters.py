@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from lang1_assets.ops.hospital import comorbidity, facts, outcomes
 from lang1_assets.ops.hospital.calibrate import (
@@ -142,7 +141,7 @@ def _complete(
     label = outcomes.draw_by_era(p_comorbidity[has_codes], era[has_codes], rng)
     coded[has_codes] = comorbidity.draw_coding(visits.stated[has_codes], label, rng)
     score = facts.denial_score(visits.people, visits.facts)
-    p_denial = expit(score + calibration.insurance_denial[claim_era])
+    p_denial = outcomes.expit(score + calibration.insurance_denial[claim_era])
     has_claim = _draw_has_claim(visits, claim_era, rng)
     denied = np.zeros(len(visits), dtype=np.int8)
     denied[has_claim] = outcomes.draw_by_era(p_denial[has_claim], claim_era[has_claim], rng)

@@ -6,9 +6,9 @@ A slot is one kind of fact; its level is what the note says. Everything here is 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtr
 
 from lang1_assets.ops.hospital.comorbidity import DEFINITE_MILD, DEFINITE_SEVERE
 from lang1_assets.ops.hospital.conditions import FAMILIES
@@ -93,8 +93,9 @@ def draw_level(slot: Slot, people: People, rng: np.random.Generator) -> np.ndarr
     """Levels of a slot (int8): a normal latent, pulled by burden and acuity, cut at the quantiles of the shares."""
     pull = slot.burden_pull * people.burden + slot.acuity_pull * ACUITY[people.scenario]
     spread = np.sqrt(1.0 + slot.burden_pull**2)
-    rank = ndtr((pull + rng.standard_normal(len(pull))) / spread)
-    return np.searchsorted(np.cumsum(slot.shares)[:-1], rank, side="right").astype(np.int8)
+    cuts = [NormalDist().inv_cdf(share) for share in np.cumsum(slot.shares)[:-1]]
+    latent = (pull + rng.standard_normal(len(pull))) / spread
+    return np.searchsorted(cuts, latent, side="right").astype(np.int8)
 
 
 def draw_expectation(scenario: np.ndarray, rng: np.random.Generator) -> np.ndarray:

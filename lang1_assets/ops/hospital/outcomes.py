@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import nnls
-from scipy.special import expit, softmax
+
+
+def expit(logit: np.ndarray) -> np.ndarray:
+    """The logistic function. Own, because importing scipy takes longer than importing all of this package."""
+    return 1.0 / (1.0 + np.exp(-logit))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Chances of the classes of each row."""
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def solve_intercept(score: np.ndarray, target: float) -> float:
@@ -23,7 +32,7 @@ def solve_class_intercepts(score: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The intercepts (first one 0) with which `softmax(score + intercepts)` has the column means `target`."""
     intercepts = np.zeros(score.shape[1])
     for _ in range(200):
-        means = softmax(score + intercepts, axis=1).mean(axis=0)
+        means = softmax(score + intercepts).mean(axis=0)
         step = np.log(target) - np.log(means)
         intercepts += step
         if np.abs(step).max() < 1e-9:
@@ -38,6 +47,8 @@ def solve_group_shares(classes_by_group: np.ndarray, target: np.ndarray) -> np.n
         classes_by_group: Mean class chances within each group, shape (groups, classes).
         target: Wanted class ratios.
     """
+    from scipy.optimize import nnls  # slow to import, and only needed here
+
     # Each class in units of its own ratio, so that the rarest weighs as much as the commonest.
     shares, _ = nnls((classes_by_group / target).T, np.ones(len(target)))
     return shares / shares.sum()

@@ -24,6 +24,11 @@ PROGRESS: list[Level] = [
 RADIOLOGY: list[Level] = [
     ("Chest radiograph, two views|Computed tomography of the abdomen with contrast|Ultrasound of the leg veins|Magnetic resonance imaging of the brain",
      "CXR 2v|CT A/P w/|LE duplex|MR brain", "Dual-energy CT of the chest|Photon-counting CT, low dose protocol"),
+    (
+        "Technique: standard protocol was used and the images are of diagnostic quality|Technique: images were obtained in the usual planes without complication",
+        "tech: std protocol, good quality",
+        "Technique: dose was tracked automatically and images passed the quality check",
+    ),
     ("Comparison is made with the prior examination|No prior studies are available for comparison", "comp: prior|comp: none",
      "Comparison: prior imported from image exchange"),
     ("The heart size is normal|The cardiac silhouette is mildly enlarged|The liver and spleen are unremarkable|No mass effect is seen",
@@ -44,6 +49,11 @@ PATHOLOGY: list[Level] = [
      "Specimen barcoded and received in formalin"),
     ("The specimen consists of a tan soft tissue fragment|Consists of multiple pale fragments measuring in aggregate less than two centimeters|An appendix measuring six centimeters",
      "tan tissue frag|mult pale frags <2 cm|appendix 6 cm", "Gross images stored digitally, tan fragments"),
+    (
+        "Clinical history and the site of the specimen were given on the request form|The request form names the procedure and the surgeon",
+        "hx and site per req form",
+        "Clinical history was pulled from the encounter by the laboratory interface",
+    ),
     ("Entirely submitted in one cassette|Representative sections are submitted", "all in 1 cassette|rep sections", "Submitted for whole slide imaging"),
     ("Microscopic examination shows acute inflammation without dysplasia|Sections show benign tissue with chronic inflammation|Margins are free of tumor|No malignancy is identified",
      "acute inflamm, no dysplasia|benign, chronic inflamm|margins neg|no malignancy", "Digital review: benign tissue, no malignancy|Next generation sequencing panel deferred"),

@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from lang1_assets.ops.hospital import comorbidity, facts, outcomes
 from lang1_assets.ops.hospital.calibrate import Calibration
@@ -147,9 +146,9 @@ def admit_round(
     levels = facts.draw_facts(people, rng)
     group = (people.burden[:, None] >= calibration.burden_cuts[era]).sum(axis=1)
     stated = comorbidity.draw_conditions(group, people.age, patient.priority, people.scenario == ACCESS, rng)
-    p_mortality = expit(facts.mortality_score(people, levels, stated) + calibration.mortality[era])
-    p_stay = softmax(facts.stay_score(people, levels) + calibration.length_of_stay[era], axis=1)
-    p_readmission = expit(facts.readmission_score(people, levels, stated) + calibration.readmission[era])
+    p_mortality = outcomes.expit(facts.mortality_score(people, levels, stated) + calibration.mortality[era])
+    p_stay = outcomes.softmax(facts.stay_score(people, levels) + calibration.length_of_stay[era])
+    p_readmission = outcomes.expit(facts.readmission_score(people, levels, stated) + calibration.readmission[era])
     died = outcomes.draw_by_era(p_mortality, era, rng)
     stay = outcomes.draw_by_era(p_stay, era, rng)
     admit, discharge = _stay_times(admit, stay, rng)

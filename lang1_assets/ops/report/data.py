@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lang1_assets.ops.bootstrap import NUM_RESAMPLES
 from lang1_assets.ops.results import JOINT, ResultRow
 from lang1_assets.ops.tasks import TASKS
 
@@ -142,6 +143,8 @@ class ReportData:
     model: str
     """The model the charts are about; others are in the tables."""
     rows: tuple[ResultRow, ...]
+    num_resamples: int = NUM_RESAMPLES
+    """Behind each interval in `rows`."""
     models: tuple[ModelSummary, ...] = ()
     artifacts: tuple[ArtifactLink, ...] = ()
     calibration: tuple[TaskCalibration, ...] = ()

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 
 from lang1_assets.ops.report.data import (
     TEST_SPLITS,
-    LossCurve,
     ReportData,
     TaskCalibration,
     split_title,
 )
-from lang1_assets.ops.report.svg import Canvas, Scale, bottom_axis, left_axis, round_ticks, short_number
+from lang1_assets.ops.report.svg import Canvas, Scale, bottom_axis, left_axis, round_ticks
 from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow, find_row, format_interval
 from lang1_assets.ops.tasks import TASKS, Task
 
 CHANCE = 0.5
 PANEL_WIDTH = 320
-ORACLE_CSS = "oracle"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +32,10 @@ class Series:
 ZERO_SHOT_SERIES = Series(label="Zero-shot", css="zero", shape="ring")
 SINGLE_SERIES = Series(label="Single task", css="single", shape="square")
 JOINT_SERIES = Series(label="Joint", css="joint", shape="circle")
-ORACLE_SERIES = Series(label="Oracle", css=ORACLE_CSS, shape="diamond")
+ORACLE_SERIES = Series(label="Oracle", css="oracle", shape="diamond")
+ORACLE_BAR = Series(label="Oracle", css="oracle", shape="bar")
+"""The oracle in the drift charts: a short line above each test set."""
+TRAINED_SERIES = (ZERO_SHOT_SERIES, SINGLE_SERIES, JOINT_SERIES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Lane:
 def lanes(data: ReportData, task: Task, split: str) -> list[Lane]:
     """Zero-shot, finetuned on this task alone, finetuned on all: those that exist."""
     found = []
-    for series, trained_on in ((ZERO_SHOT_SERIES, None), (SINGLE_SERIES, task.name), (JOINT_SERIES, JOINT)):
+    for series, trained_on in zip(TRAINED_SERIES, (None, task.name, JOINT), strict=True):
         row = find_row(data.rows, model=data.model, trained_on=trained_on, task=task.name, split=split)
         if row is not None and row["value"] is not None:
             found.append(Lane(series=series, row=row))
@@ -62,11 +63,14 @@ def oracle_of(found: Sequence[Lane]) -> float | None:
 def auroc_chart(data: ReportData, *, is_narrow: bool) -> str:
     """AUROC on the 2024 test: for each task its lanes with intervals, below them the oracle."""
     width, lane_height = (360, 20) if is_narrow else (920, 21)
-    left, right = (8, 210) if is_narrow else (206, 752)
+    left, right = (8, 210) if is_narrow else (232, 758)
     head, gap = (24, 14) if is_narrow else (0, 20)
     groups = [(task, lanes(data, task, HEADLINE_SPLIT)) for task in TASKS.values()]
     groups = [(task, found) for task, found in groups if found]
-    heights = [head + lane_height * (len(found) + (oracle_of(found) is not None)) for _, found in groups]
+    heights = [
+        head + lane_height * max(len(found) + (oracle_of(found) is not None), 1 if is_narrow else 2)
+        for _, found in groups
+    ]
     bottom = 26 + sum(heights) + gap * (len(groups) - 1) + 8
     canvas = Canvas(width, bottom + 42)
     lows = [lane.row["low"] for _, found in groups for lane in found if lane.row["low"] is not None]
@@ -76,9 +80,10 @@ def auroc_chart(data: ReportData, *, is_narrow: bool) -> str:
     canvas.text((scale(CHANCE), 12), "chance", "tick", "middle")
     top = 26.0
     for (task, found), height in zip(groups, heights, strict=True):
-        _task_group(canvas, scale, task, found, top, head, lane_height, 0 if is_narrow else left - 206)
+        _task_group(canvas, scale, task, found, top, head, lane_height)
         top += height + gap
-    canvas.text(((left + right) / 2, bottom + 36), "AUROC on the 2024 test, 95% interval", "axis", "middle")
+    title = "AUROC, 95% interval" if is_narrow else "AUROC on the 2024 test, 95% interval"
+    canvas.text(((left + right) / 2, bottom + 36), title, "axis", "middle")
     return canvas.render("AUROC on the 2024 test", auroc_description(groups))
 
 
@@ -90,12 +95,11 @@ def _task_group(
     top: float,
     head: float,
     step: float,
-    label_x: float,
 ) -> None:
     title_y = top + 15 if head else top + step * 0.5 + 5
-    canvas.text((label_x, title_y), task.title, "name")
+    canvas.text((0, title_y), task.title, "name")
     if not head:
-        canvas.text((label_x, title_y + 18), f"{found[0].row['n']:,} notes", "tick")
+        canvas.text((0, title_y + 18), f"{found[0].row['n']:,} notes", "tick")
     first = top + head
     oracle = oracle_of(found)
     if oracle is not None:
@@ -157,9 +161,12 @@ def _drift_panel(task: Task, by_split: dict[str, list[Lane]]) -> str:
         canvas.text((place, bottom + 18), split_title(task.name, split), "tick", "middle")
         oracle = oracle_of(by_split[split])
         if oracle is not None:
-            canvas.line((place - 34, y.clamped(oracle)), (place + 34, y.clamped(oracle)), "oracle ceiling-bar")
-    for series, shift in ((ZERO_SHOT_SERIES, -12.0), (SINGLE_SERIES, 0.0), (JOINT_SERIES, 12.0)):
-        _drift_series(canvas, series, by_split, x, y, shift)
+            canvas.line((place - 34, y.clamped(oracle)), (place + 34, y.clamped(oracle)), "oracle bar")
+    present = [
+        series for series in TRAINED_SERIES if any(lane.series == series for f in by_split.values() for lane in f)
+    ]
+    for number, series in enumerate(present):
+        _drift_series(canvas, series, by_split, x, y, 14.0 * (number - (len(present) - 1) / 2))
     canvas.text(((left + right) / 2, bottom + 36), "test set", "axis", "middle")
     description = "; ".join(
         f"{split_title(task.name, split)}: {auroc_description([(task, found)])}" for split, found in by_split.items()
@@ -195,7 +202,8 @@ def calibration_panels(data: ReportData) -> list[str]:
 
 
 def calibration_curves(data: ReportData, task: Task) -> list[tuple[Series, TaskCalibration]]:
-    wanted = ((ZERO_SHOT_SERIES, None), (SINGLE_SERIES, task.name), (JOINT_SERIES, JOINT))
+    """The curves of this task: zero-shot, finetuned on it alone, finetuned on all; those that exist."""
+    wanted = zip(TRAINED_SERIES, (None, task.name, JOINT), strict=True)
     return [
         (series, curve)
         for series, trained_on in wanted
@@ -229,86 +237,3 @@ def _calibration_panel(task: Task, curves: Sequence[tuple[Series, TaskCalibratio
     canvas.text((12, (top + bottom) / 2), "observed frequency", "axis", "middle", rotate=True)
     errors = ", ".join(f"{series.label.lower()} {curve.ece_top_class:.3f}" for series, curve in curves)
     return canvas.render(f"Calibration: {task.title}", f"Calibration error of the top class: {errors}.")
-
-
-CORPUS_CSS = ("joint", "zero", "single", "corpus4")
-
-
-def loss_chart(curves: Sequence[LossCurve]) -> str:
-    """Loss against tokens: training as a thin line, held-out text of each corpus as points."""
-    canvas = Canvas(520, 300)
-    left, right, top, bottom = 46.0, 390.0, 14.0, 250.0
-    losses = [loss for curve in curves for loss in curve.losses if math.isfinite(loss)]
-    most_tokens = max(max(curve.tokens) for curve in curves)
-    x = Scale(0, most_tokens or 1, left, right)
-    y = Scale(min(losses) - 0.1, max(losses) + 0.1, bottom, top)
-    left_axis(canvas, y, [(v, f"{v:.3g}") for v in round_ticks(y.low, y.high, 7)], left, right)
-    bottom_axis(canvas, x, [(v, short_number(v)) for v in round_ticks(0, x.high, 6)], top, bottom)
-    ends = _curve_ends(canvas, curves, x, y)
-    for css, label, at in spread_labels(ends, 17, top + 4, bottom):
-        canvas.text((right + 12, at + 4), label, f"lane {css}-text")
-    canvas.text(((left + right) / 2, bottom + 38), "tokens seen", "axis", "middle")
-    canvas.text((12, (top + bottom) / 2), "loss, nats a token", "axis", "middle", rotate=True)
-    finals = ", ".join(f"{curve.name} {curve.losses[-1]:.3f}" for curve in curves)
-    return canvas.render("Pretraining loss", f"Last values: {finals}.")
-
-
-def _curve_ends(canvas: Canvas, curves: Sequence[LossCurve], x: Scale, y: Scale) -> list[tuple[str, str, float]]:
-    """Draw the curves; give back class, label and height of each one's end."""
-    ends, number = [], 0
-    for curve in curves:
-        css = CORPUS_CSS[number % len(CORPUS_CSS)] if curve.is_held_out else "muted"
-        number += curve.is_held_out
-        points = [
-            (x(tokens), y(loss)) for tokens, loss in zip(curve.tokens, curve.losses, strict=True) if math.isfinite(loss)
-        ]
-        canvas.polyline(points, f"{css} {'trend' if curve.is_held_out else 'thin'}")
-        if curve.is_held_out:
-            for at, loss in zip(points, curve.losses, strict=False):
-                canvas.mark(at, "circle", css, f"{curve.name}: {loss:.3f}", 3.6)
-        ends.append((css, f"{curve.name.replace('_', ' ')} {curve.losses[-1]:.2f}", points[-1][1]))
-    return ends
-
-
-def spread_labels(
-    ends: Sequence[tuple[str, str, float]], apart: float, top: float, bottom: float
-) -> list[tuple[str, str, float]]:
-    """The same labels, moved so that no two overlap and all stay between `top` and `bottom`."""
-    placed: list[tuple[str, str, float]] = []
-    at = top - apart
-    for css, label, wanted in sorted(ends, key=lambda end: end[2]):
-        at = max(wanted, at + apart)
-        placed.append((css, label, at))
-    overflow = max(0.0, placed[-1][2] - bottom) if placed else 0.0
-    limit = bottom
-    for index in range(len(placed) - 1, -1, -1):
-        css, label, at = placed[index]
-        if overflow and at > limit:
-            placed[index] = (css, label, limit)
-        limit = placed[index][2] - apart
-    return placed
-
-
-def comprehension_chart(data: ReportData) -> str:
-    """Accuracy on multiple-choice questions along the trajectory of checkpoints."""
-    canvas = Canvas(520, 300)
-    left, right, top, bottom = 46.0, 500.0, 14.0, 250.0
-    points = sorted(data.comprehension, key=lambda point: point.tokens)
-    highest = max(point.accuracy + 1.96 * point.standard_error for point in points)
-    x = Scale(0, max(point.tokens for point in points) * 1.03 or 1, left, right)
-    y = Scale(0, min(1.0, math.ceil(max(highest, (data.comprehension_chance or 0) + 0.1) * 10) / 10), bottom, top)
-    left_axis(canvas, y, [(v, f"{v:.0%}") for v in round_ticks(0, y.high, 6)], left, right)
-    bottom_axis(canvas, x, [(v, short_number(v)) for v in round_ticks(0, x.high, 6)], top, bottom)
-    if data.comprehension_chance is not None:
-        canvas.line((left, y(data.comprehension_chance)), (right, y(data.comprehension_chance)), "chance")
-        canvas.text((right - 2, y(data.comprehension_chance) - 6), "chance", "tick", "end")
-    canvas.polyline([(x(p.tokens), y(p.accuracy)) for p in points], "joint trend")
-    for point in points:
-        reach = 1.96 * point.standard_error
-        at = x(point.tokens)
-        canvas.line((at, y.clamped(point.accuracy - reach)), (at, y.clamped(point.accuracy + reach)), "joint interval")
-        canvas.mark((at, y(point.accuracy)), "circle", "joint", f"{point.accuracy:.1%}", 4.4)
-    canvas.text(((left + right) / 2, bottom + 38), "tokens seen", "axis", "middle")
-    canvas.text((12, (top + bottom) / 2), "accuracy", "axis", "middle", rotate=True)
-    last = points[-1]
-    return canvas.render("Comprehension", f"Accuracy {last.accuracy:.1%} after {short_number(last.tokens)} tokens.")

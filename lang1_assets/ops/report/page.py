@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lang1_assets.ops.report import sections as parts
 from lang1_assets.ops.report.data import ReportData
+from lang1_assets.ops.report.summary import summary, tiles
 from lang1_assets.ops.report.svg import Canvas
 from lang1_assets.ops.report.tables import Cell, Table
 from lang1_assets.ops.results import write_results
@@ -34,8 +35,8 @@ def render_page(data: ReportData, sections: list[parts.Section]) -> str:
     return _template().render(
         data=data,
         sections=sections,
-        summary=parts.summary(data),
-        tiles=parts.tiles(data),
+        summary=summary(data),
+        tiles=tiles(data),
         banner=SYNTHETIC_BANNER,
         legend_mark=legend_mark,
     )
@@ -65,7 +66,7 @@ def render_markdown(data: ReportData, sections: list[parts.Section]) -> str:
     lines = [f"# {data.title}", ""]
     if data.is_synthetic:
         lines += [f"> **{SYNTHETIC_BANNER}**", ""]
-    lines += [parts.summary(data), "", f"Profile `{data.profile}`, model `{data.model}`, made {data.created}.", ""]
+    lines += [summary(data), "", f"Profile `{data.profile}`, model `{data.model}`, made {data.created}.", ""]
     for section, found in parts.all_tables(sections):
         lines += [f"## {section.title}", "", *(line for text in section.text for line in (text, ""))]
         lines += [line for note in section.missing for line in (f"*{note}*", "")]

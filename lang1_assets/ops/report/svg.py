@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from itertools import count
 
 Point = tuple[float, float]
-_ids = count(1)
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,17 @@ class Canvas:
         )
 
     def mark(self, at: Point, shape: str, css: str, tooltip: str, size: float = 5) -> None:
-        """A data point: `circle`, `ring`, `square` or `diamond`; shape and color both tell the series apart."""
+        """A data point: `circle`, `ring`, `square`, `diamond` or `bar`; shape and color both tell the series apart."""
         x, y = at
         inside = f"<title>{escape(tooltip)}</title>"
         if shape in ("circle", "ring"):
             self.elements.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" class="{css} {shape}">{inside}</circle>'
+            )
+            return
+        if shape == "bar":
+            self.elements.append(
+                f'<line x1="{x - 8:.1f}" y1="{y:.1f}" x2="{x + 8:.1f}" y2="{y:.1f}" class="{css} bar"/>'
             )
             return
         reach = size * (0.92 if shape == "square" else 1.3)
@@ -76,13 +79,9 @@ class Canvas:
 
     def render(self, title: str, description: str) -> str:
         """The finished element: labelled for screen readers, as wide as its place allows."""
-        number = next(_ids)
-        names = f"svg{number}-title svg{number}-text"
-        return (
-            f'<svg viewBox="0 0 {self.width:.0f} {self.height:.0f}" role="img" aria-labelledby="{names}">'
-            f'<title id="svg{number}-title">{escape(title)}</title>'
-            f'<desc id="svg{number}-text">{escape(description)}</desc>{"".join(self.elements)}</svg>'
-        )
+        label = escape(f"{title}. {description}", quote=True)
+        size = f"0 0 {self.width:.0f} {self.height:.0f}"
+        return f'<svg viewBox="{size}" role="img" aria-label="{label}">{"".join(self.elements)}</svg>'
 
 
 def bottom_axis(canvas: Canvas, scale: Scale, ticks: Sequence[tuple[float, str]], top: float, bottom: float) -> None:

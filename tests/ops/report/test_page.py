@@ -1,0 +1,224 @@
+"""The page as a reader gets it: complete, self-contained, valid, and honest about what is missing."""
+
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from lang1_assets.ops.report import write_report
+from lang1_assets.ops.report.page import SYNTHETIC_BANNER
+from lang1_assets.ops.results import read_results
+from tests.ops.report.sample import MODEL, sample_report, sample_without_extras
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
+
+
+class Page(HTMLParser):
+    """Checks nesting while it reads and keeps what the tests ask about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def read(folder) -> tuple[str, Page]:
+    html = (folder / "index.html").read_text()
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    return html, page
+
+
+@pytest.fixture(scope="module")
+def data():
+    return sample_report(num_resamples=30)
+
+
+@pytest.fixture(scope="module")
+def folder(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    write_report(data, folder)
+    return folder
+
+
+def test_three_files(folder, data):
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "report.md", "results.json"]
+    assert read_results(folder / "results.json") == list(data.rows)
+
+
+def test_nothing_is_fetched_from_anywhere(folder):
+    html, page = read(folder)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed", "audio", "video"}
+    assert not any("src" in attributes or "srcset" in attributes for _, attributes in page.tags)
+    assert "@import" not in html
+    assert "url(" not in html
+
+
+def test_every_number_of_the_results_is_on_the_page(folder, data):
+    _, page = read(folder)
+    missing = [row for row in data.rows if row["value"] is not None and f"{row['value']:.3f}" not in page.text]
+    assert missing == []
+    intervals = [f"({row['low']:.3f} \N{EN DASH} {row['high']:.3f})" for row in data.rows if row["low"] is not None]
+    assert [interval for interval in intervals if interval not in page.text] == []
+
+
+def test_numbers_link_to_their_asset_and_run(folder, data):
+    _, page = read(folder)
+    links = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    assert {row["asset_url"] for row in data.rows} <= links
+    assert {row["mlflow_url"] for row in data.rows} <= links
+    assert {artifact.url for artifact in data.artifacts} <= links
+
+
+def test_links_within_the_page_lead_somewhere(folder):
+    _, page = read(folder)
+    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(names) == len(set(names))
+    inside = {attributes["href"][1:] for tag, attributes in page.tags if tag == "a" and attributes["href"][0] == "#"}
+    labels = {name for _, a in page.tags for name in a.get("aria-labelledby", "").split()}
+    assert inside | labels <= set(names)
+
+
+def test_figures_are_labelled_well_formed_and_have_their_numbers(folder):
+    html, page = read(folder)
+    figures = re.findall(r"<svg viewBox.*?</svg>", html, flags=re.S)
+    for figure in figures:
+        ElementTree.fromstring(figure)
+    labelled = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
+    assert len(labelled) == 2 + 5 + 5 + 2
+    assert all(len(attributes["aria-label"]) > 30 for attributes in labelled)
+    assert page.text.count("The numbers of this figure") == 4
+    assert not re.search(r"\b(nan|inf)\b", html)
+
+
+def test_first_screen_says_what_came_out(folder):
+    html, page = read(folder)
+    first = page.text.split("Temporal drift")[0]
+    assert re.search(r"closes at least 60% of the distance from chance to the oracle on \d of 5 tasks", first)
+    assert MODEL in first
+    assert html.index(SYNTHETIC_BANNER) < html.index("<h1>")
+
+
+def test_cohorts_outside_sampling_error_are_marked(folder):
+    html, _ = read(folder)
+    # The sample turns the length-of-stay ratios of 2021 around, which changes the outer two, and draws all others from
+    # the paper's.
+    assert html.count("outside sampling error") == 2
+
+
+def test_markdown_has_the_tables(folder, data):
+    text = (folder / "report.md").read_text()
+    assert SYNTHETIC_BANNER in text
+    assert "Table B" not in text.split("## Cohorts")[0]
+    for row in data.rows:
+        if row["metric"] == "auroc" and row["split"] == "temporal_2024" and row["trained_on"] in (None, "joint"):
+            assert f"{row['value']:.3f} ({row['low']:.3f} \N{EN DASH} {row['high']:.3f})" in text
+    widths = {}
+    for line in text.splitlines():
+        if line.startswith("|"):
+            widths.setdefault(line.replace("\\|", "").count("|"), line)
+    assert len(widths) > 3
+    assert "<" not in text.replace("p < 0.001", "")
+
+
+def test_a_first_run_on_a_real_hospital_says_what_is_missing(tmp_path):
+    write_report(sample_without_extras(), tmp_path)
+    _, page = read(tmp_path)
+    assert "ynthetic" not in page.text
+    for note in (
+        "No jointly finetuned model.",
+        "No single-task model.",
+        "No oracle",
+        "No calibration curve",
+        "No loss curve",
+        "No comprehension questions",
+        "No cohort counts",
+        "No rejected rows",
+        "No artifacts",
+    ):
+        assert note in page.text
+    assert "reaches a mean AUROC of" in page.text
+
+
+def test_no_results_at_all(tmp_path, data):
+    write_report(replace(data, rows=(), calibration=(), cohorts=(), loss_curves=()), tmp_path)
+    _, page = read(tmp_path)
+    assert "materialize an evaluation" in page.text
+
+
+def test_text_from_outside_is_escaped(tmp_path, data):
+    evil = '<script>alert("x")</script>|'
+    rejects = (replace(data.rejects[0], reason=evil),)
+    curves = (replace(data.loss_curves[1], name=evil),)
+    write_report(replace(data, title=evil, rejects=rejects, loss_curves=curves), tmp_path)
+    html, page = read(tmp_path)
+    assert "<script" not in html
+    assert evil in page.text
+    assert "\\|" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no browser here")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_does_not_scroll_sideways(folder, tmp_path, width):
+    """The page in a frame of that width reports how wide its content is."""
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        f'<iframe id="f" src="file://{folder}/index.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        "<script>onload = () => { const d = document.getElementById('f').contentDocument.documentElement;"
+        "document.title = d.scrollWidth + ' of ' + d.clientWidth; }</script>"
+    )
+    shown = subprocess.run(
+        [
+            "chromium",
+            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--dump-dom"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *("--allow-file-access-from-files", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}"),
+            *("--window-size=1400,1000", "--virtual-time-budget=2000", probe.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    found = re.search(r"<title>(\d+) of (\d+)</title>", shown)
+    assert found, shown[:300]
+    assert int(found[1]) <= int(found[2]) == width
+
+
+def test_the_same_data_gives_the_same_page(folder, data, tmp_path):
+    write_report(data, tmp_path)
+    assert (tmp_path / "index.html").read_bytes() == (folder / "index.html").read_bytes()
+    assert (tmp_path / "report.md").read_bytes() == (folder / "report.md").read_bytes()
+
+
+def test_several_models_stand_in_one_table(data, tmp_path):
+    others = tuple({**row, "model": "other-model"} for row in data.rows if row["trained_on"] is None)
+    write_report(replace(data, rows=data.rows + others), tmp_path)
+    _, page = read(tmp_path)
+    assert "AUROC on the 2024 test of every model" in page.text
+    assert "other-model" in page.text

@@ -1,0 +1,153 @@
+"""Rows of `results.json` from predictions, and the file itself."""
+
+import json
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lang1_assets.ops import results, schemas
+from lang1_assets.ops.results import ResultsError, distance_closed, find_row, result_rows
+from lang1_assets.ops.tasks import TASKS
+
+
+def predictions(task: str = "readmission", split: str = "test", n: int = 120, seed: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    k = TASKS[task].num_classes
+    probabilities = rng.dirichlet(np.ones(k), n)
+    labels = [int(rng.choice(k, p=row)) for row in probabilities]
+    return pl.DataFrame(
+        {
+            "note_id": [f"{task}-{split}-{i}" for i in range(n)],
+            "subject_id": [f"s{i // 2}" for i in range(n)],
+            "task": task,
+            "split": split,
+            "label": np.array(labels, dtype=np.int32),
+            "probabilities": probabilities.tolist(),
+        }
+    ).select(schemas.PREDICTIONS.names)
+
+
+def rows_of(frame: pl.DataFrame, oracle: pl.DataFrame | None = None) -> list[results.ResultRow]:
+    return result_rows(frame, model="m", mode="finetuned", trained_on="joint", oracle=oracle, num_resamples=30, seed=1)
+
+
+def auroc_row(rows, task="readmission", split="test"):
+    row = find_row(rows, model="m", trained_on="joint", task=task, split=split)
+    assert row is not None
+    return row
+
+
+def test_a_row_for_every_metric_task_and_split():
+    frame = pl.concat([predictions(task, split) for task in TASKS for split in ("test", "temporal_2024")])
+    rows = rows_of(frame)
+    keys = [(row["task"], row["split"], row["metric"]) for row in rows]
+    assert len(keys) == len(set(keys)) == 2 * (3 * 5 + 2 * 5)
+    assert {row["metric"] for row in rows} == set(results.METRICS)
+    assert {row["metric"] for row in rows if row["task"] == "comorbidity"} == set(results.METRICS) - {"ece_positive"}
+
+
+def test_auroc_with_its_interval():
+    frame = predictions()
+    row = auroc_row(rows_of(frame))
+    scores = [p[1] for p in frame["probabilities"].to_list()]
+    assert row["value"] == pytest.approx(roc_auc_score(frame["label"].to_numpy(), scores))
+    assert row["low"] < row["value"] < row["high"]
+    assert row["standard_deviation"] > 0
+    assert row["n"] == 120
+
+
+def test_oracle_is_scored_on_the_same_notes():
+    frame = predictions()
+    shuffled = frame.select("note_id", "task", "probabilities").sample(fraction=1, shuffle=True, seed=3)
+    others = pl.DataFrame({"note_id": ["other"], "task": ["readmission"], "probabilities": [[0.5, 0.5]]})
+    rows = rows_of(frame, oracle=pl.concat([shuffled, others]))
+    for row in rows:
+        assert row["oracle"] == pytest.approx(row["value"])
+        assert row["oracle_n"] == row["n"]
+
+
+def test_oracle_that_knows_some_notes_says_how_many():
+    frame = predictions()
+    row = auroc_row(rows_of(frame, oracle=frame.select("note_id", "task", "probabilities").head(80)))
+    assert (row["oracle_n"], row["n"]) == (80, 120)
+
+
+def test_oracle_of_another_task_is_no_oracle():
+    oracle = predictions("mortality").select("note_id", "task", "probabilities")
+    row = auroc_row(rows_of(predictions(), oracle=oracle))
+    assert row["oracle"] is None
+    assert row["oracle_n"] == 0
+
+
+def test_a_note_twice_in_the_oracle_is_refused():
+    oracle = predictions().select("note_id", "task", "probabilities")
+    with pytest.raises(ResultsError, match="readmission-test-0 is there more than once"):
+        rows_of(predictions(), oracle=pl.concat([oracle, oracle.head(1)]))
+
+
+def test_absent_class_is_named_by_its_option():
+    frame = predictions("comorbidity").filter(pl.col("label") < 4)
+    row = auroc_row(rows_of(frame), task="comorbidity")
+    assert row["classes_absent"] == ["score more than 7"]
+    assert row["value"] is not None
+
+
+def test_one_class_only_is_null_not_nan(tmp_path):
+    rows = rows_of(predictions().filter(pl.col("label") == 0))
+    row = auroc_row(rows)
+    assert row["value"] is row["low"] is row["high"] is None
+    assert row["resamples_left_out"] == 30
+    results.write_results(tmp_path / "results.json", rows)
+    assert "NaN" not in (tmp_path / "results.json").read_text()
+
+
+def test_wrong_number_of_probabilities_names_the_note():
+    frame = predictions("comorbidity").with_columns(task=pl.lit("length_of_stay"))
+    with pytest.raises(ResultsError, match=r"note comorbidity-test-0 has 5 probabilities, expected 4"):
+        rows_of(frame)
+
+
+def test_file_comes_back_as_it_was_written(tmp_path):
+    rows = rows_of(predictions())
+    path = tmp_path / "results.json"
+    results.write_results(path, rows)
+    assert results.read_results(path) == rows
+    assert set(json.loads(path.read_text())) == {"rows"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nan_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        results.write_results(tmp_path / "results.json", [{"value": math.nan}])
+    assert not (tmp_path / "results.json").exists()
+
+
+@pytest.mark.parametrize(("content", "says"), [("{", "line 1"), ("[]", "expected"), ('{"rows": 3}', "expected")])
+def test_a_broken_file_is_refused(tmp_path, content, says):
+    path = tmp_path / "results.json"
+    path.write_text(content)
+    with pytest.raises(ResultsError, match=says):
+        results.read_results(path)
+    with pytest.raises(ResultsError, match="materialize the report first"):
+        results.read_results(tmp_path / "nothing.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "oracle", "closed"),
+    [(0.74, 0.8, 0.8), (0.5, 0.9, 0.0), (None, 0.9, None), (0.7, None, None), (0.7, 0.5, None)],
+)
+def test_distance_closed(value, oracle, closed):
+    found = distance_closed({"value": value, "oracle": oracle})
+    assert found == (pytest.approx(closed) if closed is not None else None)
+
+
+def test_terminal_table_shows_what_is_there():
+    rows = rows_of(predictions(split="temporal_2024"))
+    text = results.results_table(rows)
+    row = auroc_row(rows, split="temporal_2024")
+    assert f"{row['value']:.3f} ({row['low']:.3f} - {row['high']:.3f})" in text
+    assert "30-day readmission" in text
+    assert "m: AUROC on temporal_2024" in text
