@@ -26,10 +26,11 @@ from lang1_assets.ops.tokenizer import (
     train_tokenizer,
 )
 
-WORDS = (
+PROSE = (
     "patient denies chest pain fever chills admitted with acute heart failure on metoprolol 25 mg twice daily "
-    "history of type 2 diabetes mellitus hypertension Creatinine 1.4 Assessment Plan Discharge home stable Blood Data Exam"
-).split()
+    "history of type 2 diabetes mellitus hypertension Creatinine 1.4 Assessment Plan Discharge home stable Blood Data"
+)
+WORDS = PROSE.split()
 VOCAB_SIZE = 600
 
 
@@ -148,7 +149,7 @@ def test_what_cannot_be_used_is_an_error_that_says_why(folder: Path, tmp_path: P
         sentence_iterator=iter(synthetic_texts()),
         model_prefix=str(source / "tokenizer"),
         model_type="unigram",
-        vocab_size=400,
+        vocab_size=320,
         byte_fallback=True,
         minloglevel=2,
     )
@@ -205,7 +206,9 @@ def test_a_tokenizer_that_fastokens_refuses_is_encoded_by_tokenizers(
 def test_llama_2_own_tokenizer(tmp_path: Path) -> None:
     source = Path(os.environ["LANG1_DATA"]) / "llama2-tokenizer"
     load_tokenizer_folder(source, tmp_path)
-    load_tokenizer_folder(source / "tokenizer.model", converted := tmp_path / "converted")
+    (converted := tmp_path / "converted").mkdir()
+    shutil.copy(source / "tokenizer.model", tmp_path / "llama.model")
+    load_tokenizer_folder(tmp_path / "llama.model", converted)
     assert option_letter_ids(AutoTokenizer.from_pretrained(tmp_path), "ABCDE") == [319, 350, 315, 360, 382]
     texts = synthetic_texts(20)
     for ours, theirs in zip(encode_batch(tmp_path, texts), encode_batch(converted, texts), strict=True):
