@@ -89,7 +89,7 @@ def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, name: str,
         # The simulator brings scipy; the definitions do without it.
         from lang1_assets.ops.hospital import HospitalConfig, write_exports
 
-        summary = write_exports(work, HospitalConfig(**values), context.log.info)
+        summary = write_exports(work, HospitalConfig(**values), context.log.debug)
         return {"num_rows": summary.num_rows, "planted_dirt": summary.dirt, "synthetic": True}
 
     return store.build(

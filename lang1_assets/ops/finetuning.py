@@ -11,7 +11,6 @@ import json
 import math
 import shutil
 import statistics
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +29,6 @@ from lang1_assets.ops.scoring import pad_right
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.ops.training import (
     RESUME_FOLDER,
-    STOPPED_EXIT_CODE,
     StopFlag,
     TrainingConfig,
     World,
@@ -38,6 +36,7 @@ from lang1_assets.ops.training import (
     learning_rate_at,
     load_resume,
     read_config,
+    run_job,
     save_resume,
     set_learning_rate,
     set_up,
@@ -151,15 +150,12 @@ class JointBatches:
         return input_ids.to(device), last.to(device), torch.tensor(answers, device=device)
 
 
-def main() -> None:
+def main() -> bool:
     values, work = read_config()
     config = FinetuneConfig.from_json(values)
     world = set_up(config.seed)
-    reporter = Reporter(work, world.rank)
-    stop = StopFlag()
-    finished = finetune(config, work, world, reporter, stop)
-    reporter.close()
-    sys.exit(0 if finished else STOPPED_EXIT_CODE)
+    with Reporter(work, world.rank) as reporter:
+        return finetune(config, work, world, reporter, StopFlag())
 
 
 def finetune(config: FinetuneConfig, work: Path, world: World, reporter: Reporter, stop: StopFlag) -> bool:
@@ -409,4 +405,4 @@ def write_summary(
 
 
 if __name__ == "__main__":
-    main()
+    run_job(main)

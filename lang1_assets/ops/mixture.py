@@ -1,37 +1,119 @@
 """Windows of several corpora mixed by weight: which sample comes k-th is a pure function of k (paper 5.3, M08).
 
 Nothing is drawn in sequence, so the data are the same for any number of ranks, and a run resumes at the exact sample by its
-step alone.
+step alone. All of it is integer arithmetic written here, so that no library's next version changes the order.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lang1_assets.ops.shards import TokenShards
 
+MAX_PERIOD = 10_000
+NUM_ROUNDS = 6
+
 
 class MixtureError(ValueError):
-    """Sources or weights that cannot be mixed."""
+    """Sources, weights or batch sizes that cannot be mixed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Whose turn it is: a period of samples that repeats for ever."""
+
+    turns: NDArray[np.int64]
+    """(period,) which source each sample of the period comes from."""
+    ranks: NDArray[np.int64]
+    """(period,) how many samples of the same source come before it in the period."""
+    quotas: NDArray[np.int64]
+    """(num_sources,) samples of each source in a period."""
+
+    def at(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each sample number: its source, and how many samples of that source come before it."""
+        period, position = np.divmod(samples, len(self.turns))
+        source = self.turns[position]
+        return source, period * self.quotas[source] + self.ranks[position]
+
+
+def schedule_of(weights: NDArray[np.float64]) -> Schedule:
+    """Sources take turns such that in every prefix each has its share to within less than one sample.
+
+    Tijdeman's rule for the chairman assignment problem (Discrete Mathematics 32, 1980): of the sources that are far enough
+    behind, the one whose next sample is due first. Weights are taken as whole parts of the shortest period that gives them
+    exactly, or of 10,000 where none does.
+    """
+    quotas = quotas_of(weights)
+    period, num = int(quotas.sum()), len(quotas)
+    # The bound of the rule: 1 / (2 num - 2), with everything multiplied by period * (2 num - 2) to stay in integers.
+    scale = max(1, 2 * num - 2)
+    counts = np.zeros(num, dtype=np.int64)
+    turns, ranks = np.empty(period, dtype=np.int64), np.empty(period, dtype=np.int64)
+    for k in range(period):
+        behind = scale * (quotas * (k + 1) - counts * period) >= (period if num > 1 else 0)
+        due = (scale * (counts + 1) - (num > 1)) / quotas
+        source = int(np.argmin(np.where(behind, due, np.inf)))
+        turns[k], ranks[k] = source, counts[source]
+        counts[source] += 1
+    return Schedule(turns=turns, ranks=ranks, quotas=quotas)
+
+
+def quotas_of(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    shares = weights / weights.sum()
+    periods = np.arange(1, MAX_PERIOD + 1)[:, None]
+    exact = np.abs(shares * periods - np.round(shares * periods)).max(axis=1) < 1e-9 * periods[:, 0]
+    period = int(np.argmax(exact)) + 1 if exact.any() else MAX_PERIOD
+    quotas = np.floor(shares * period + 1e-6).astype(np.int64)
+    # The rest of the period goes to the largest remainders.
+    left = period - int(quotas.sum())
+    quotas[np.argsort(quotas - shares * period, kind="stable")[:left]] += 1
+    return quotas
+
+
+def permuted(positions: NDArray[np.int64], size: int, key: str) -> NDArray[np.int64]:
+    """Where a keyed permutation of 0 ... size - 1 sends each position.
+
+    A Feistel network over the next power of four, walked until it lands inside (Black and Rogaway, CT-RSA 2002): any
+    position is found without making the whole order, which for a hospital's corpus would be hundreds of megabytes a rank.
+    """
+    half = max(1, ((size - 1).bit_length() + 1) // 2)
+    digest = hashlib.blake2b(key.encode(), digest_size=8 * NUM_ROUNDS).digest()
+    keys = np.frombuffer(digest, dtype="<u8")
+    values = scrambled(positions.astype(np.uint64), np.uint64(half), keys)
+    while (outside := values >= size).any():
+        values[outside] = scrambled(values[outside], np.uint64(half), keys)
+    return values.astype(np.int64)
+
+
+def scrambled(values: NDArray[np.uint64], half: np.uint64, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One pass of the network over numbers of 2 * `half` bits."""
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    left, right = values >> half, values & mask
+    for key in keys:
+        # The finalizer of SplitMix64 as round function; products wrap at 64 bits.
+        mixed = (right ^ key) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        left, right = right, left ^ ((mixed ^ (mixed >> np.uint64(31))) & mask)
+    return (left << half) | right
 
 
 class Mixture:
     """Samples 0, 1, 2, ... of the mixture.
 
-    Sources take turns so that after any number of samples each has had its share to within one (the schedule of largest
-    deficit, computed in closed form by sorting the times k / weight at which each source is due). Within a source, windows
-    come in a seeded order without replacement; each pass over it has a new order.
+    Sources take turns by `schedule_of`. Within a source, windows come in a seeded order without replacement; each pass over
+    it has a new order, which depends on the seed, the source's name and the pass, and on no other source.
     """
 
     def __init__(
         self, sources: Mapping[str, TokenShards], weights: Mapping[str, float], context_length: int, seed: int
     ) -> None:
-        if set(sources) != set(weights) or not sources:
-            raise MixtureError(f"sources {sorted(sources)} and weights {sorted(weights)} must name the same corpora")
         self.names = sorted(sources)
+        check_weights(self.names, weights)
         self._shards = [sources[name] for name in self.names]
         self._context_length = context_length
         self._seed = seed
@@ -42,55 +124,54 @@ class Mixture:
                     f"corpus '{name}' has {shards.num_tokens} tokens, fewer than one window of {context_length} + 1; "
                     "give it more documents or leave it out of the mixture"
                 )
-        total = sum(weights.values())
-        self.shares = np.array([weights[name] / total for name in self.names])
-        self._orders: dict[tuple[int, int], NDArray[np.int64]] = {}
+        self.schedule = schedule_of(np.array([weights[name] for name in self.names], dtype=np.float64))
+        if not self.schedule.quotas.all():
+            name = self.names[int(np.argmin(self.schedule.quotas))]
+            raise MixtureError(f"corpus '{name}' has less than 1 in {MAX_PERIOD} of the weights; leave it out")
 
     def sample(self, k: int) -> tuple[str, int]:
         """(corpus, window index) of sample k."""
-        source, nth = self._turn(k)
-        return self.names[source], self._window(source, nth)
+        sources, windows = self.samples(np.array([k]))
+        return self.names[int(sources[0])], int(windows[0])
+
+    def samples(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each sample number: the index of its corpus in `names`, and of its window there."""
+        sources, nths = self.schedule.at(numbers)
+        epochs, positions = np.divmod(nths, np.array(self.num_windows)[sources])
+        windows = np.empty_like(positions)
+        for source, epoch in {(int(source), int(epoch)) for source, epoch in zip(sources, epochs, strict=True)}:
+            mine = (sources == source) & (epochs == epoch)
+            key = f"{self._seed}:{self.names[source]}:{epoch}"
+            windows[mine] = permuted(positions[mine], self.num_windows[source], key)
+        return sources, windows
 
     def batch(
         self, step: int, global_batch_size: int, rank: int, world_size: int, micro_batch_size: int, micro_step: int
     ) -> NDArray[np.int64]:
-        """This rank's part of a step's global batch, shape (micro_batch_size, context_length + 1)."""
-        first = step * global_batch_size + (micro_step * world_size + rank) * micro_batch_size
-        windows = []
-        for k in range(first, first + micro_batch_size):
-            source, nth = self._turn(k)
-            windows.append(self._shards[source].window(self._window(source, nth), self._context_length))
-        return np.stack(windows).astype(np.int64)
+        """This rank's part of a step's global batch, shape (micro_batch_size, context_length + 1).
 
-    def _turn(self, k: int) -> tuple[int, int]:
-        """Which source sample k comes from, and the how-manieth of that source it is.
+        Step `step` holds samples `step * global_batch_size` and on, whatever the number of ranks.
 
-        The i-th sample of a source with share w is due at time (i + 1/2) / w; sample k is the k-th in the order of due
-        times, ties by source. The count of each source below a time is a floor, so the k-th is found by bisection.
+        Raises:
+            MixtureError: the micro-batch lies outside of the global batch.
         """
-        low, high = k - len(self.shares), k + len(self.shares)
-        while high - low > 1e-9 * max(1.0, k):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._counts(middle).sum() <= k else (low, middle)
-        counts = self._counts(low)
-        due = [((counts[s] + 0.5) / share, s) for s, share in enumerate(self.shares)]
-        for _ in range(k - int(counts.sum())):
-            _, source = min(due)
-            counts[source] += 1
-            due[source] = ((counts[source] + 0.5) / self.shares[source], source)
-        source = min(due)[1]
-        return source, int(counts[source])
+        first = (micro_step * world_size + rank) * micro_batch_size
+        if not 0 <= first <= global_batch_size - micro_batch_size:
+            raise MixtureError(
+                f"micro-step {micro_step} of rank {rank}: sequences {first} to {first + micro_batch_size} are not in a global "
+                f"batch of {global_batch_size}; it must be micro_batch_size times the ranks times the micro-steps"
+            )
+        first += step * global_batch_size
+        sources, windows = self.samples(np.arange(first, first + micro_batch_size))
+        batch = np.empty((micro_batch_size, self._context_length + 1), dtype=np.int64)
+        for row, source, window in zip(batch, sources.tolist(), windows.tolist(), strict=True):
+            row[:] = self._shards[source].window(window, self._context_length)
+        return batch
 
-    def _counts(self, time: float) -> NDArray[np.int64]:
-        """Samples of each source due before a time."""
-        return np.maximum(0, np.floor(self.shares * time + 0.5)).astype(np.int64)
 
-    def _window(self, source: int, nth: int) -> int:
-        epoch, position = divmod(nth, self.num_windows[source])
-        key = (source, epoch)
-        if key not in self._orders:
-            # Only the current pass of each source is needed; a long run would keep them all.
-            self._orders = {held: order for held, order in self._orders.items() if held[0] != source}
-            generator = np.random.Generator(np.random.Philox(key=[self._seed, (source << 32) + epoch]))
-            self._orders[key] = generator.permutation(self.num_windows[source])
-        return int(self._orders[key][position])
+def check_weights(names: list[str], weights: Mapping[str, float]) -> None:
+    if set(names) != set(weights) or not names:
+        raise MixtureError(f"sources {names} and weights {sorted(weights)} must name the same corpora, at least one")
+    for name, weight in weights.items():
+        if not 0 < weight < float("inf"):
+            raise MixtureError(f"corpus '{name}' has weight {weight}; expected a number above 0, or leave it out")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from lang1_assets.ops.model import ModelShape, NextTokenLoss, build_model, save_
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.training import (
-    STOPPED_EXIT_CODE,
     StopFlag,
     TrainingConfig,
     World,
@@ -31,6 +29,7 @@ from lang1_assets.ops.training import (
     learning_rate_at,
     load_resume,
     read_config,
+    run_job,
     save_resume,
     set_learning_rate,
     set_up,
@@ -109,15 +108,12 @@ class SpikeDetector:
         return False
 
 
-def main() -> None:
+def main() -> bool:
     values, work = read_config()
     config = PretrainConfig.from_json(values)
     world = set_up(config.seed)
-    reporter = Reporter(work, world.rank)
-    stop = StopFlag()
-    finished = pretrain(config, work, world, reporter, stop)
-    reporter.close()
-    sys.exit(0 if finished else STOPPED_EXIT_CODE)
+    with Reporter(work, world.rank) as reporter:
+        return pretrain(config, work, world, reporter, StopFlag())
 
 
 def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporter, stop: StopFlag) -> bool:
@@ -311,4 +307,4 @@ def write_summary(config: PretrainConfig, state: LoopState, work: Path, num_para
 
 
 if __name__ == "__main__":
-    main()
+    run_job(main)

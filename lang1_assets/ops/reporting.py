@@ -10,7 +10,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -20,7 +20,7 @@ class Reporter:
 
     def __init__(self, work: Path, rank: int) -> None:
         self._active = rank == 0
-        self._file = open(work / METRICS_FILE, "a") if self._active else None
+        self._file = (work / METRICS_FILE).open("a") if self._active else None
         self._pipes = _open_pipes() if self._active else None
 
     def say(self, line: str) -> None:
@@ -38,7 +38,10 @@ class Reporter:
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             self._file.close()
         if self._pipes is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +18,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 MANIFEST_FILE = "manifest.json"
+MANIFEST_FIELDS = ("dtype", "vocab_size", "tokenizer_sha256", "shards")
 FORMAT_VERSION = 1
 SPLITS = ("train", "val")
+DOCUMENTS_PER_JOB = 50_000
 BATCH_DOCUMENTS = 4_096
+
+Shard = dict[str, Any]
 
 
 class ShardError(ValueError):
-    """A shard folder that cannot be trusted: cut short, changed, or of another tokenizer."""
+    """Documents that cannot be tokenized, or a shard folder that cannot be trusted: cut short, changed, of another
+    tokenizer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardsReport:
     num_tokens: int
+    """Of the training split, BOS and EOS included."""
     num_documents: int
     num_val_tokens: int
     num_val_documents: int
@@ -36,10 +44,11 @@ class ShardsReport:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one worker turns into part files: one Parquet file."""
+    """What one worker turns into shards: some rows of one Parquet file, so that memory stays bounded."""
 
     number: int
     source: Path
+    start: int
     output: Path
     id_column: str
     text_column: str
@@ -48,9 +57,17 @@ class Job:
     shard_tokens: int
     seed: int
     dtype: str
-    bos: int
-    eos: int
+    boundaries: tuple[int, int]
     filter: bytes | None
+    held_out: str | None = None
+    """A document that goes to validation whatever its hash."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    shards: list[Shard]
+    smallest: tuple[int, str] | None
+    """The smallest hash of a document id, and that id."""
 
 
 def write_shards(
@@ -72,153 +89,213 @@ def write_shards(
     Args:
         val_fraction: share of the documents held out, by a seeded hash of the document's id; at least one document.
         shard_tokens: a shard is closed once it holds this many tokens.
+        on_progress: told (jobs done, jobs in all); a job is 50,000 rows of a file.
         filter: which rows of the Parquet files belong to this corpus.
 
     Raises:
-        ShardError: no document is left by the filter.
+        ShardError: fewer than two documents are left by the filter, or a file cannot be read or has an empty id or text.
+        TokenizerError: the tokenizer has no BOS or EOS.
     """
-    from lang1_assets.ops.tokenizer import fast_tokenizer, tokenizer_sha256
+    from lang1_assets.ops.tokenizer import boundary_ids, fast_tokenizer, tokenizer_sha256
 
-    tokenizer = fast_tokenizer(tokenizer_folder)
-    vocab_size = tokenizer.get_vocab_size()
-    dtype = "uint16" if vocab_size <= 65_536 else "uint32"
-    jobs = [
-        Job(
-            number=number,
-            source=path,
-            output=output,
-            id_column=id_column,
-            text_column=text_column,
-            tokenizer_folder=tokenizer_folder,
-            val_fraction=val_fraction,
-            shard_tokens=shard_tokens,
-            seed=seed,
-            dtype=dtype,
-            bos=tokenizer.token_to_id("<s>"),
-            eos=tokenizer.token_to_id("</s>"),
-            filter=None if filter is None else filter.meta.serialize(),
-        )
-        for number, path in enumerate(parquet_files)
-    ]
-    shards = [shard for done in run_jobs(jobs, num_workers, on_progress) for shard in done]
-    if not any(shard["split"] == "val" for shard in shards):
-        shards = hold_out_one(shards, output, dtype, jobs[0].bos if jobs else 1)
+    vocab_size = fast_tokenizer(tokenizer_folder).get_vocab_size()
+    template = Job(
+        number=0,
+        source=Path(),
+        start=0,
+        output=output,
+        id_column=id_column,
+        text_column=text_column,
+        tokenizer_folder=tokenizer_folder,
+        val_fraction=val_fraction,
+        shard_tokens=shard_tokens,
+        seed=seed,
+        dtype="<u2" if vocab_size <= 2**16 else "<u4",
+        boundaries=boundary_ids(tokenizer_folder),
+        filter=None if filter is None else filter.meta.serialize(),
+    )
+    jobs = plan(parquet_files, template)
+    results = run_jobs(jobs, num_workers, on_progress)
+    shards = [shard for result in hold_out_at_least_one(jobs, results) for shard in result.shards]
     manifest = {
         "format_version": FORMAT_VERSION,
-        "dtype": dtype,
+        "dtype": np.dtype(template.dtype).name,
         "vocab_size": vocab_size,
         "tokenizer_sha256": tokenizer_sha256(tokenizer_folder),
-        "shards": sorted(shards, key=lambda shard: shard["file"]),
+        "bos_id": template.boundaries[0],
+        "eos_id": template.boundaries[1],
+        "val_fraction": val_fraction,
+        "seed": seed,
+        "shards": sorted(shards, key=lambda shard: str(shard["file"])),
     }
     (output / MANIFEST_FILE).write_text(json.dumps(manifest, indent=1))
     return summarize(shards)
 
 
-def run_jobs(jobs: list[Job], num_workers: int, on_progress: Callable[[int, int], None]) -> list[list[dict[str, Any]]]:
-    if num_workers == 1 or len(jobs) <= 1:
-        results = []
-        for job in jobs:
-            results.append(write_file_shards(job))
-            on_progress(len(results), len(jobs))
-        return results
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(num_workers, len(jobs)), mp_context=context) as pool:
-        results = []
-        for result in pool.map(write_file_shards, jobs):
-            results.append(result)
-            on_progress(len(results), len(jobs))
+def plan(parquet_files: Sequence[Path], template: Job) -> list[Job]:
+    starts = [
+        (path, start)
+        for path in parquet_files
+        for start in range(0, num_rows_of(path, (template.id_column, template.text_column)), DOCUMENTS_PER_JOB)
+    ]
+    return [replace(template, number=number, source=path, start=start) for number, (path, start) in enumerate(starts)]
+
+
+def num_rows_of(path: Path, columns: Sequence[str]) -> int:
+    try:
+        found = pl.read_parquet_schema(path)
+        missing = [column for column in columns if column not in found]
+        if missing:
+            raise ShardError(f"{path}: missing column(s) {', '.join(missing)}; it has {', '.join(found)}")
+        return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ShardError(f"{path}: not a readable Parquet file ({type(error).__name__}); write it again") from None
+
+
+def run_jobs(jobs: list[Job], num_workers: int, on_progress: Callable[[int, int], None]) -> list[JobResult]:
+    results = []
+    for result in in_order(jobs, min(num_workers, len(jobs))):
+        results.append(result)
+        on_progress(len(results), len(jobs))
     return results
 
 
-def write_file_shards(job: Job) -> list[dict[str, Any]]:
-    """The shards of one Parquet file, streamed in batches of documents."""
-    from lang1_assets.ops.tokenizer import encode_batch
+def in_order(jobs: list[Job], num_workers: int) -> Iterator[JobResult]:
+    if num_workers <= 1:
+        yield from map(write_job_shards, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(num_workers, mp_context=context, initializer=use_one_thread) as pool:
+            yield from pool.map(write_job_shards, jobs)
+    except BrokenProcessPool:
+        raise ShardError(
+            "a tokenizing process died, most likely for want of memory; lower shards.num_workers or shards.shard_tokens"
+        ) from None
 
-    frame = pl.scan_parquet(job.source)
-    if job.filter is not None:
-        frame = frame.filter(pl.Expr.deserialize(job.filter))
-    documents = frame.select(job.id_column, job.text_column).collect()
+
+def use_one_thread() -> None:
+    """Before either library starts its threads: the processes are the parallelism."""
+    os.environ.update(RAYON_NUM_THREADS="1", POLARS_MAX_THREADS="1", TOKENIZERS_PARALLELISM="false")
+
+
+def hold_out_at_least_one(jobs: list[Job], results: list[JobResult]) -> list[JobResult]:
+    """In a corpus so small that its hashes held nothing out, the document of the smallest hash is: in any order the same."""
+    shards = [shard for result in results for shard in result.shards]
+    if any(shard["split"] == "val" for shard in shards):
+        return results
+    num_documents = sum(shard["num_documents"] for shard in shards)
+    if num_documents < 2:
+        raise ShardError(
+            f"{num_documents} document(s) in this corpus, and one is held out for validation; check its dates and note types"
+        )
+    *_, (_, document), number = min(
+        (result.smallest, number) for number, result in enumerate(results) if result.smallest
+    )
+    for shard in results[number].shards:
+        (jobs[number].output / shard["file"]).unlink()
+    again = write_job_shards(replace(jobs[number], held_out=document))
+    return [*results[:number], again, *results[number + 1 :]]
+
+
+def write_job_shards(job: Job) -> JobResult:
+    """The shards of one job, a batch of documents at a time."""
+    documents = read_documents(job)
+    hashes = [hash_of(document, job.seed) for document in documents[job.id_column]]
+    limit = job.val_fraction * 2**64
+    is_val = np.array(
+        [hashed < limit or name == job.held_out for hashed, name in zip(hashes, documents[job.id_column], strict=True)]
+    )
     writers = {split: SplitWriter(job, split) for split in SPLITS}
     for start in range(0, len(documents), BATCH_DOCUMENTS):
-        batch = documents.slice(start, BATCH_DOCUMENTS)
-        encoded = encode_batch(job.tokenizer_folder, batch[job.text_column].to_list())
-        for document_id, ids in zip(batch[job.id_column].to_list(), encoded, strict=True):
-            split = "val" if is_held_out(document_id, job.seed, job.val_fraction) else "train"
-            writers[split].add(ids)
-    return [shard for writer in writers.values() for shard in writer.close()]
+        texts = documents[job.text_column].slice(start, BATCH_DOCUMENTS).to_list()
+        tokens, lengths = framed(job, texts)
+        chosen = is_val[start : start + len(texts)]
+        for split, mask in zip(SPLITS, (~chosen, chosen), strict=True):
+            writers[split].add(tokens[np.repeat(mask, lengths)], int(mask.sum()))
+    return JobResult(
+        shards=[shard for writer in writers.values() for shard in writer.close()],
+        smallest=min(zip(hashes, documents[job.id_column], strict=True), default=None),
+    )
 
 
-def is_held_out(document_id: str, seed: int, fraction: float) -> bool:
-    """By the id alone: the same documents are held out whatever their order and company."""
+def read_documents(job: Job) -> pl.DataFrame:
+    scan = pl.scan_parquet(job.source).slice(job.start, DOCUMENTS_PER_JOB)
+    if job.filter is not None:
+        scan = scan.filter(pl.Expr.deserialize(job.filter))
+    try:
+        documents = scan.select(job.id_column, job.text_column).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ShardError(f"{job.source}: cannot be read ({type(error).__name__}); write it again") from None
+    for column in (job.id_column, job.text_column):
+        if documents[column].null_count():
+            raise ShardError(f"{job.source}: {documents[column].null_count()} rows without {column}; expected none")
+    return documents
+
+
+def hash_of(document_id: str, seed: int) -> int:
+    """64 bits of the id alone: the same documents are held out whatever their order and company."""
     digest = hashlib.blake2b(f"{seed}:{document_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < fraction * 2**64
+    return int.from_bytes(digest, "little")
+
+
+def framed(job: Job, texts: list[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """All texts in a row, each as BOS + ids + EOS, and how many tokens each has."""
+    from lang1_assets.ops.tokenizer import encode_flat
+
+    ids, offsets = encode_flat(job.tokenizer_folder, texts)
+    lengths = np.diff(offsets) + 2
+    ends = np.cumsum(lengths)
+    tokens = np.empty(int(ends[-1]), dtype=job.dtype)
+    is_text = np.ones(len(tokens), dtype=bool)
+    is_text[ends - lengths] = is_text[ends - 1] = False
+    tokens[is_text] = ids
+    tokens[ends - lengths], tokens[ends - 1] = job.boundaries
+    return tokens, lengths
 
 
 class SplitWriter:
-    """Collects documents of one split and writes a shard each `shard_tokens` tokens."""
+    """Collects documents of one split and writes a shard once it has `shard_tokens` tokens."""
 
     def __init__(self, job: Job, split: str) -> None:
         self._job = job
         self._split = split
         self._parts: list[NDArray[Any]] = []
-        self._num_tokens = 0
         self._num_documents = 0
-        self._written: list[dict[str, Any]] = []
+        self._written: list[Shard] = []
 
-    def add(self, ids: NDArray[np.int64]) -> None:
-        framed = np.concatenate(([self._job.bos], ids, [self._job.eos])).astype(f"<{np.dtype(self._job.dtype).str[1:]}")
-        self._parts.append(framed)
-        self._num_tokens += len(framed)
-        self._num_documents += 1
-        if self._num_tokens >= self._job.shard_tokens:
+    def add(self, tokens: NDArray[Any], num_documents: int) -> None:
+        if num_documents:
+            self._parts.append(tokens)
+            self._num_documents += num_documents
+        if sum(map(len, self._parts)) >= self._job.shard_tokens:
             self._flush()
 
-    def close(self) -> list[dict[str, Any]]:
+    def close(self) -> list[Shard]:
         if self._parts:
             self._flush()
         return self._written
 
     def _flush(self) -> None:
         name = f"{self._split}-{self._job.number:05d}-{len(self._written):05d}.bin"
+        tokens = np.concatenate(self._parts)
+        path = self._job.output / name
+        beside = path.with_suffix(".tmp")
+        tokens.tofile(beside)
+        beside.rename(path)
         self._written.append(
-            write_shard(self._job.output, name, self._split, np.concatenate(self._parts), self._num_documents)
+            {
+                "file": name,
+                "split": self._split,
+                "num_tokens": len(tokens),
+                "num_documents": self._num_documents,
+                "sha256": hashlib.sha256(tokens.data).hexdigest(),
+            }
         )
-        self._parts, self._num_tokens, self._num_documents = [], 0, 0
+        self._parts, self._num_documents = [], 0
 
 
-def write_shard(output: Path, name: str, split: str, tokens: NDArray[Any], num_documents: int) -> dict[str, Any]:
-    data = tokens.tobytes()
-    beside = output / f"{name}.tmp"
-    beside.write_bytes(data)
-    beside.rename(output / name)
-    return {
-        "file": name,
-        "split": split,
-        "num_tokens": len(tokens),
-        "num_documents": num_documents,
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-
-
-def hold_out_one(shards: list[dict[str, Any]], output: Path, dtype: str, bos: int) -> list[dict[str, Any]]:
-    """A small corpus, of which the hash held out nothing: its last document becomes the validation split."""
-    if not shards:
-        raise ShardError(f"{output}: no document is left for this corpus; check its dates and note types")
-    last = max(shards, key=lambda shard: shard["file"])
-    tokens = np.fromfile(output / last["file"], dtype=dtype)
-    starts = np.flatnonzero(tokens == bos)
-    rest = [shard for shard in shards if shard is not last]
-    if len(starts) < 2 and not rest:
-        raise ShardError(f"{output}: a corpus of one document has nothing to hold out; give it more documents")
-    val = write_shard(output, "val-00000-00000.bin", "val", tokens[starts[-1] :], 1)
-    if len(starts) < 2:
-        (output / last["file"]).unlink()
-        return [*rest, val]
-    kept = write_shard(output, last["file"], "train", tokens[: starts[-1]], last["num_documents"] - 1)
-    return [*rest, kept, val]
-
-
-def summarize(shards: Sequence[dict[str, Any]]) -> ShardsReport:
+def summarize(shards: Sequence[Shard]) -> ShardsReport:
     def total(split: str, field: str) -> int:
         return sum(shard[field] for shard in shards if shard["split"] == split)
 
@@ -232,16 +309,29 @@ def summarize(shards: Sequence[dict[str, Any]]) -> ShardsReport:
 
 
 class TokenShards:
-    """One split of a shard folder, read by position; nothing is loaded until it is asked for."""
+    """One split of a shard folder, read by position; nothing is loaded until it is asked for.
+
+    Args:
+        tokenizer_sha256: hash of the tokenizer that the model will have, where the caller knows it.
+
+    Raises:
+        ShardError: a manifest that cannot be read or is of another tokenizer or format, or a shard that is missing or cut.
+    """
 
     def __init__(self, folder: Path, split: str, tokenizer_sha256: str | None = None) -> None:
         self._folder = folder
         manifest = self._read_manifest()
-        if tokenizer_sha256 is not None and manifest["tokenizer_sha256"] != tokenizer_sha256:
-            raise ShardError(f"{folder}: tokenized with another tokenizer; materialize these shards again")
+        found = manifest["tokenizer_sha256"]
+        if tokenizer_sha256 is not None and found != tokenizer_sha256:
+            raise ShardError(
+                f"{folder}: tokenized with another tokenizer ({found[:12]}, expected {tokenizer_sha256[:12]}); materialize "
+                "these shards again"
+            )
         self.dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
         self.vocab_size: int = manifest["vocab_size"]
-        self._shards = [shard for shard in manifest["shards"] if shard["split"] == split]
+        self._shards: list[Shard] = [shard for shard in manifest["shards"] if shard["split"] == split]
+        if not self._shards:
+            raise ShardError(f"{folder}: no shard of split '{split}'; materialize these shards again")
         self._starts = np.cumsum([0, *(shard["num_tokens"] for shard in self._shards)])
         self.num_tokens = int(self._starts[-1])
         self._maps = [self._open(shard) for shard in self._shards]
@@ -250,13 +340,16 @@ class TokenShards:
         path = self._folder / MANIFEST_FILE
         try:
             manifest = json.loads(path.read_text())
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise ShardError(f"{path}: not a readable manifest ({error}); materialize these shards again") from None
-        if manifest.get("format_version") != FORMAT_VERSION:
-            raise ShardError(f"{path}: format {manifest.get('format_version')}, expected {FORMAT_VERSION}")
+        if not isinstance(manifest, dict) or manifest.get("format_version") != FORMAT_VERSION:
+            raise ShardError(f"{path}: not a manifest of format {FORMAT_VERSION}; materialize these shards again")
+        missing = [field for field in MANIFEST_FIELDS if field not in manifest]
+        if missing:
+            raise ShardError(f"{path}: lacks {', '.join(missing)}; materialize these shards again")
         return manifest
 
-    def _open(self, shard: dict[str, Any]) -> NDArray[Any]:
+    def _open(self, shard: Shard) -> NDArray[Any]:
         path = self._folder / shard["file"]
         expected = shard["num_tokens"] * self.dtype.itemsize
         found = path.stat().st_size if path.exists() else 0
@@ -289,11 +382,10 @@ class TokenShards:
     def read(self, start: int, stop: int) -> NDArray[Any]:
         if not 0 <= start <= stop <= self.num_tokens:
             raise IndexError(f"{self._folder}: tokens {start} to {stop} of {self.num_tokens}")
-        parts = []
         shard = int(np.searchsorted(self._starts, start, side="right")) - 1
+        parts = []
         while start < stop:
-            end = min(stop, int(self._starts[shard + 1]))
-            offset = int(self._starts[shard])
+            offset, end = int(self._starts[shard]), min(stop, int(self._starts[shard + 1]))
             parts.append(self._maps[shard][start - offset : end - offset])
             start, shard = end, shard + 1
-        return np.concatenate(parts) if parts else np.empty(0, self.dtype)
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self.dtype), *parts])

@@ -13,11 +13,14 @@ import os
 import random
 import shutil
 import signal
+import sys
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import deepspeed
 import numpy as np
@@ -26,6 +29,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 STOPPED_EXIT_CODE = 143
+INPUT_ERROR_EXIT_CODE = 65
+"""The job cannot work with what it was given; running it again changes nothing."""
 RESUME_FOLDER = "resume"
 KEEP_CHECKPOINTS = 2
 
@@ -87,6 +92,17 @@ class StopFlag:
 
     def _on_signal(self, signum: int, frame: Any) -> None:
         self.is_set = True
+
+
+def run_job(job: Callable[[], bool]) -> NoReturn:
+    """Run a job to its exit code: 0 done, 143 stopped by a signal after saving, 65 for input it cannot work with."""
+    try:
+        sys.exit(0 if job() else STOPPED_EXIT_CODE)
+    except ValueError as error:
+        # Our own errors are ValueErrors and say what to do; everything else is a crash and may pass.
+        traceback.print_exc()
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(INPUT_ERROR_EXIT_CODE)
 
 
 def read_config() -> tuple[dict[str, Any], Path]:

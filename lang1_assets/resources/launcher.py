@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ CONFIG_FILE = "job.json"
 LOG_FILE = "job.log"
 METRICS_FILE = "metrics.jsonl"
 POLL_SECONDS = 0.5
+# Of a job that cannot work with what it was given (`ops.training` says so by the same number, and imports torch).
+INPUT_ERROR_EXIT_CODE = 65
 LOG_TAIL_LINES = 25
 
 # Measured on 2 CPU cores: keeping large blocks instead of returning them to the kernel makes a step 23 % faster.
@@ -69,6 +72,8 @@ class TrainingLauncher(dg.ConfigurableResource):
         """
         (work / CONFIG_FILE).write_text(json.dumps(config, indent=1, default=str))
         reader = MetricsReader(work / METRICS_FILE)
+        # Dagster marks this as preview and says so at every launch; the version is pinned in the lock file.
+        warnings.filterwarnings("ignore", message=".*expected_writer_count.*")
         with open_pipes_session(
             context=context,
             context_injector=PipesFileContextInjector(str(work / "pipes_context.json")),
@@ -86,6 +91,8 @@ class TrainingLauncher(dg.ConfigurableResource):
                 )
                 self._follow(process, reader, on_metrics)
         on_metrics(reader.new_rows())
+        if process.returncode == INPUT_ERROR_EXIT_CODE:
+            raise dg.Failure(f"{module}: {_last_line(work / LOG_FILE)}", allow_retries=False)
         if process.returncode != 0:
             raise dg.Failure(
                 f"{module} ended with code {process.returncode}. Run it again to go on from its last checkpoint. "
@@ -188,6 +195,14 @@ def _group_members(group: int) -> list[int]:
         except ProcessLookupError:
             continue
     return members
+
+
+def _last_line(path: Path) -> str:
+    """What the job said last by itself; the launcher around it adds lines of its own, which begin with a bracket."""
+    lines = [
+        line for line in path.read_text(errors="replace").splitlines() if line.strip() and not line.startswith("[")
+    ]
+    return lines[-1] if lines else "no reason given"
 
 
 def _tail(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -129,6 +130,8 @@ class Tracking(dg.ConfigurableResource):
     def _client(self) -> MlflowClient:
         from mlflow import MlflowClient
 
+        # It reports each table that it creates.
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         return MlflowClient(self.tracking_uri)
 
     def _experiment(self, client: MlflowClient, name: str) -> str:

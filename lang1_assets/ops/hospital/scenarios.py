@@ -3,8 +3,6 @@
 None of them is itself a Charlson condition, so that comorbidity is decided by the stated history alone.
 """
 
-# ruff: noqa: E501  (tables of wordings and sections read better with a row a line)
-
 from __future__ import annotations
 
 from dataclasses import dataclass
