@@ -1,5 +1,6 @@
 """Cleaning: the paper's rules on Dask, Parquet in and out, and the statistics of what is left (paper 5.1, appendix G)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,9 @@ def clean_notes(settings: Settings) -> dg.AssetsDefinition:
         )
         summary = artifact.summary
         rejected = dict(summary["rejects_by_reason"])
-        check = dg.AssetCheckResult(
-            check_name="rows_in_equal_rows_out",
-            passed=summary["rows_in"] == summary["rows_kept"] + sum(rejected.values()),
-            metadata={"rows_in": summary["rows_in"], "rows_kept": summary["rows_kept"], "rejected": rejected},
-        )
         return materialized(
             artifact,
-            [check],
+            [rows_in_equal_rows_out(summary)],
             drop_reasons=markdown_table(["reason", "notes"], sorted(rejected.items())),
             **{"dagster/row_count": summary["rows_kept"]},
         )
@@ -81,6 +77,7 @@ def web_text(settings: Settings) -> dg.AssetsDefinition:
         owners=DATA_OWNER,
         kinds={"parquet"},
         description="Web documents as Parquet, with their SlimPajama subset; broken lines are kept as rejects.",
+        check_specs=[dg.AssetCheckSpec("rows_in_equal_rows_out", asset="web_text", blocking=True)],
     )
     def _web_text(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         from lang1_assets.ops.web_text import read_web_text
@@ -94,9 +91,18 @@ def web_text(settings: Settings) -> dg.AssetsDefinition:
             code=["lang1_assets.ops.web_text"],
             on_wait=context.log.warning,
         )
-        return materialized(artifact)
+        return materialized(artifact, [rows_in_equal_rows_out(artifact.summary)])
 
     return _web_text
+
+
+def rows_in_equal_rows_out(summary: Mapping[str, Any]) -> dg.AssetCheckResult:
+    rejected = dict(summary["rejects_by_reason"])
+    return dg.AssetCheckResult(
+        check_name="rows_in_equal_rows_out",
+        passed=summary["rows_in"] == summary["rows_kept"] + sum(rejected.values()),
+        metadata={"rows_in": summary["rows_in"], "rows_kept": summary["rows_kept"], "rejected": rejected},
+    )
 
 
 def corpus_statistics() -> dg.AssetsDefinition:

@@ -19,6 +19,7 @@ from lang1_assets.settings import RECIPES, Settings
 GROUP = "evaluate"
 ZERO_SHOT = "zero_shot"
 TEST_SPLITS = ("test", "temporal_2021", "temporal_2024")
+HEADLINE_SPLIT = "temporal_2024"
 PREDICTIONS_FILE = "predictions.parquet"
 ROWS_FILE = "rows.json"
 CODE = [
@@ -34,7 +35,7 @@ CODE = [
 
 def build_assets(settings: Settings) -> list[Any]:
     modes = (ZERO_SHOT, *RECIPES)
-    return [comprehension(settings), *(evaluation(settings, mode) for mode in modes)]
+    return [comprehension(settings), harness_tasks(settings), *(evaluation(settings, mode) for mode in modes)]
 
 
 def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
@@ -234,6 +235,7 @@ def comprehension(settings: Settings) -> dg.AssetsDefinition:
         kinds={"torch"},
         pool="accelerator",
         description="Zero-shot accuracy on multiple-choice comprehension questions for each checkpoint of the trajectory.",
+        check_specs=[dg.AssetCheckSpec("not_below_chance", asset="comprehension")],
     )
     def _comprehension(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         key = context.partition_key
@@ -246,12 +248,24 @@ def comprehension(settings: Settings) -> dg.AssetsDefinition:
             code=["lang1_assets.ops.evaluation", "lang1_assets.ops.questions"],
             on_wait=context.log.warning,
         )
-        rows = [
-            [row["checkpoint"], row["accuracy"], row["standard_error"], row["n"]] for row in artifact.summary["rows"]
-        ]
-        return materialized(artifact, accuracy=markdown_table(["checkpoint", "accuracy", "standard error", "n"], rows))
+        rows = artifact.summary["rows"]
+        shown = [[row["checkpoint"], row["accuracy"], row["standard_error"], row["n"]] for row in rows]
+        table = markdown_table(["checkpoint", "accuracy", "standard error", "n"], shown)
+        return materialized(artifact, [not_below_chance(rows, artifact.summary.get("chance"))], accuracy=table)
 
     return _comprehension
+
+
+def not_below_chance(rows: Sequence[dict[str, Any]], chance: float | None) -> dg.AssetCheckResult:
+    """A last checkpoint clearly below chance points at options or answers that are mixed up."""
+    last = rows[-1] if rows else None
+    passed = last is None or chance is None or last["accuracy"] + 3 * last["standard_error"] >= chance
+    return dg.AssetCheckResult(
+        check_name="not_below_chance",
+        passed=bool(passed),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"accuracy": last["accuracy"], "chance": chance} if last and chance else {},
+    )
 
 
 def questions_file(settings: Settings, web: Artifact) -> Path | None:
@@ -288,3 +302,53 @@ def measure_comprehension(
         )
     chance = sum(1 / len(options) for options in questions["options"]) / len(questions)
     return {"rows": rows, "chance": chance}
+
+
+def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="harness_tasks",
+        deps=["tokenizer", *(f"{task}_examples" for task in TASKS)],
+        group_name=GROUP,
+        owners=RESEARCH_OWNER,
+        kinds={"yaml"},
+        description="The five tasks for lm-evaluation-harness: a folder for its own command line's --include_path. "
+        "It holds notes, and is as private as they are.",
+        check_specs=[dg.AssetCheckSpec("every_task_is_written", asset="harness_tasks")],
+    )
+    def _harness_tasks(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        examples = {task: store.get(f"{task}_examples") for task in TASKS}
+        tokens = store.get("tokenizer")
+
+        def make(work: Path) -> dict[str, Any]:
+            from lang1_assets.ops.harness import write_harness_tasks
+
+            num_notes = write_harness_tasks(
+                work,
+                {task: artifact.path / "examples.parquet" for task, artifact in examples.items()},
+                HEADLINE_SPLIT,
+                tokens.path,
+                settings.finetune.note_tokens,
+                settings.evaluate.max_examples,
+                settings.seed,
+            )
+            return {"num_notes": num_notes}
+
+        artifact = store.build(
+            "harness_tasks",
+            make,
+            inputs=[tokens, *examples.values()],
+            parameters={
+                "note_tokens": settings.finetune.note_tokens,
+                "max_examples": settings.evaluate.max_examples,
+                "seed": settings.seed,
+            },
+            code=["lang1_assets.ops.harness", "lang1_assets.ops.prompts", "lang1_assets.ops.tasks"],
+            on_wait=context.log.warning,
+        )
+        missing = [task for task in TASKS if not (artifact.path / f"{task}.yaml").exists()]
+        check = dg.AssetCheckResult(
+            check_name="every_task_is_written", passed=not missing, metadata={"missing": ", ".join(missing)}
+        )
+        return materialized(artifact, [check])
+
+    return _harness_tasks

@@ -41,6 +41,7 @@ def tokenizer(settings: Settings) -> dg.AssetsDefinition:
         owners=DATA_OWNER,
         kinds={"huggingface"},
         description="Llama-style SentencePiece with byte fallback: trained on the corpus, or Llama-2's own from a path.",
+        check_specs=[dg.AssetCheckSpec("option_letters_are_single_tokens", asset="tokenizer", blocking=True)],
     )
     def _tokenizer(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         from lang1_assets.ops import tokenizer as tokenizers
@@ -55,7 +56,7 @@ def tokenizer(settings: Settings) -> dg.AssetsDefinition:
                 parameters={"path": str(path)},
                 code=["lang1_assets.ops.tokenizer"],
             )
-            return materialized(artifact)
+            return materialized(artifact, [single_letters(artifact.path)])
         notes, web = store.get("clean_notes"), store.get("web_text")
 
         def make(work: Path) -> dict[str, Any]:
@@ -74,9 +75,25 @@ def tokenizer(settings: Settings) -> dg.AssetsDefinition:
             code=["lang1_assets.ops.tokenizer"],
             on_wait=context.log.warning,
         )
-        return materialized(artifact)
+        return materialized(artifact, [single_letters(artifact.path)])
 
     return _tokenizer
+
+
+def single_letters(folder: Path) -> dg.AssetCheckResult:
+    """Scoring reads the letter after "Answer:" as one token; better known now than after pretraining."""
+    from transformers import AutoTokenizer
+
+    from lang1_assets.ops.tasks import OPTION_LETTERS
+    from lang1_assets.ops.tokenizer import TokenizerError, option_letter_ids
+
+    name = "option_letters_are_single_tokens"
+    try:
+        ids = option_letter_ids(AutoTokenizer.from_pretrained(folder), OPTION_LETTERS)
+    except TokenizerError as error:
+        return dg.AssetCheckResult(check_name=name, passed=False, description=str(error))
+    found = markdown_table(["letter", "token"], list(zip(OPTION_LETTERS, ids, strict=True)))
+    return dg.AssetCheckResult(check_name=name, passed=True, metadata={"tokens": found})
 
 
 def sample_texts(folder: Path, id_column: str, num_documents: int) -> list[str]:
