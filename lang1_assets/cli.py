@@ -90,7 +90,7 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
             dg.reconstructable(made),
             instance,
             tags={"dagster/partition": variant, PID_TAG: str(os.getpid())},
-            run_config={"loggers": {"console": {}}},
+            run_config=definitions.FROM_THE_TERMINAL,
             raise_on_error=False,
         )
         succeeded = result.success

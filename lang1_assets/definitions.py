@@ -19,12 +19,21 @@ from lang1_assets.settings import Settings, lang1_home, load_settings
 DEMO_JOB = "demo"
 CORPUS_JOB = "corpus"
 
-EXECUTION = {
-    "max_concurrent": int(os.environ.get("LANG1_MAX_STEPS", "2")),
-    # Steps are forked from a process that has Dagster loaded: a second less for each. Not from one that has these
-    # definitions: they bring polars, whose thread pool does not survive a fork, and the first step hung for ever.
-    "start_method": {"forkserver": {"preload_modules": ["dagster", "dagster_dbt"]}},
+FROM_THE_UI = {
+    "execution": {
+        "config": {
+            "multiprocess": {
+                "max_concurrent": 2,
+                # Steps are forked from a process that has Dagster loaded: a second less for each. Not from one that has
+                # these definitions: they bring polars, whose thread pool does not survive a fork (the first step hung).
+                "start_method": {"forkserver": {"preload_modules": ["dagster", "dagster_dbt"]}},
+            }
+        }
+    },
+    "loggers": {"console": {}},
 }
+FROM_THE_TERMINAL = {"execution": {"config": {"in_process": {}}}, "loggers": {"console": {}}}
+"""One process for all steps: nothing is imported twice, and every line that a person sees comes from here."""
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -41,7 +50,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         schedules=operate.build_schedules(settings),
         resources={**default_resources(settings), **(resources or {})},
         loggers={"console": progress_logger},
-        executor=dg.multiprocess_executor.configured(EXECUTION),
+        executor=dg.multi_or_in_process_executor,
     )
 
 
@@ -63,11 +72,13 @@ def build_jobs(settings: Settings) -> list[Any]:
         dg.define_asset_job(
             DEMO_JOB,
             selection=wanted | tables,
+            config=FROM_THE_UI,
             description="The whole path: the hospital's tables to the evaluation report, for one model variant.",
         ),
         dg.define_asset_job(
             CORPUS_JOB,
             selection=corpus,
+            config=FROM_THE_UI,
             description="The corpus half: notes and web text to a pretrained model and its comprehension.",
         ),
     ]

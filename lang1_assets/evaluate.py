@@ -41,21 +41,21 @@ def build_assets(settings: Settings) -> list[Any]:
 def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
     """The asset that scores one recipe's model, or the pretrained one as it is."""
     name = f"{mode}_evaluation"
+    tasks = tasks_scored(settings, mode)
     model_asset = "pretrained_model" if mode == ZERO_SHOT else f"finetuned_{mode}"
 
     @dg.asset(
         name=name,
-        deps=[model_asset, *(f"{task}_examples" for task in TASKS)],
+        deps=[model_asset, *(f"{task}_examples" for task in tasks)],
         partitions_def=variant_partitions(settings),
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"torch", "scikitlearn"},
         pool="accelerator",
         description=(
-            "The pretrained model as it is, zero-shot, on all five tasks and three test splits."
-            if mode == ZERO_SHOT
-            else f"The model finetuned on {mode}, on all five tasks and three test splits: its own and the transfer."
-        ),
+            "The pretrained model as it is, zero-shot" if mode == ZERO_SHOT else f"The model finetuned on {mode}"
+        )
+        + f", on three test splits of {'all five tasks' if len(tasks) > 1 else 'its task'}.",
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
         check_specs=[
             dg.AssetCheckSpec("probabilities_are_valid", asset=name, blocking=True),
@@ -67,7 +67,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         key = context.partition_key
         model = store.get(f"{model_asset}/{key}")
-        examples = {task: store.get(f"{task}_examples") for task in TASKS}
+        examples = {task: store.get(f"{task}_examples") for task in tasks}
         hospital = store.get("hospital_exports")
         inputs = [model, *examples.values(), hospital]
 
@@ -111,6 +111,11 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
         )
 
     return _evaluation
+
+
+def tasks_scored(settings: Settings, mode: str) -> tuple[str, ...]:
+    """A single-task model is scored on its own task, and with `evaluate.transfer` on the others."""
+    return (mode,) if mode in TASKS and not settings.evaluate.transfer else tuple(TASKS)
 
 
 def model_folder(mode: str, model: Artifact) -> Path:

@@ -241,6 +241,8 @@ class Evaluate(Section):
     batch_size: PositiveInt = 32
     num_resamples: PositiveInt = 1_000
     """Bootstrap resamples behind each interval (paper 5.5)."""
+    transfer: bool = True
+    """Whether a model finetuned on one task is scored on the others too (Fig. 5a)."""
 
 
 class Variant(Section):
