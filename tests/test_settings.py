@@ -82,7 +82,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("variants: {a: {}}", "either a mixture"),
         ("variants: {a: {mixture: {notes: 1}, random_weights: true}}", "either a mixture"),
         ("pretrain: {warmup_steps: 400}", "must be below max_steps"),
-        ("finetune: {global_batch_size: 30}", "not a multiple"),
+        ("finetune: {global_batch_size: 13}", "not a multiple"),
         ("finetune: {search: {low: 1.0, high: 0.1}}", "is above high"),
         ("web_text: {path: x}", "set kind: slimpajama"),
     ],
