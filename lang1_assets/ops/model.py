@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, LlamaModel
+from transformers.models.llama.modeling_llama import rotate_half
 from transformers.utils.logging import disable_progress_bar
 
 # A bar for each model opened says nothing to anyone here.
@@ -109,6 +110,43 @@ def answer_logits(model: Any, input_ids: Tensor, last: Tensor) -> Tensor:
         input_ids: (batch, length), padded on the right: with causal attention nothing before the padding sees it.
         last: (batch,), index of each prompt's last token.
     """
+    if isinstance(model, LlamaForCausalLM):
+        return model.lm_head(last_hidden_llama(model.model, input_ids, last)).float()
     hidden = model.model(input_ids=input_ids, use_cache=False).last_hidden_state
     rows = torch.arange(len(last), device=hidden.device)
     return model.lm_head(hidden[rows, last]).float()
+
+
+def last_hidden_llama(decoder: LlamaModel, input_ids: Tensor, last: Tensor) -> Tensor:
+    """The last hidden state at one position of each row, shape (batch, hidden), without the rest of the last layer.
+
+    Only keys and values of the last layer are needed at the other positions; its queries, output projection and MLP are
+    computed for the answer alone. For a model of two layers that is a third of the work, and the same numbers.
+    """
+    hidden = decoder.embed_tokens(input_ids)
+    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    cos, sin = decoder.rotary_emb(hidden, position_ids=positions[None])
+    for layer in decoder.layers[:-1]:
+        hidden = layer(hidden, position_embeddings=(cos, sin))
+    layer = decoder.layers[-1]
+    rows = torch.arange(len(last), device=hidden.device)
+    attended = last_attention(layer.self_attn, layer.input_layernorm(hidden), (cos[0], sin[0]), rows, last)
+    residual = hidden[rows, last] + attended
+    return decoder.norm(residual + layer.mlp(layer.post_attention_layernorm(residual)))
+
+
+def last_attention(attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor], rows: Tensor, last: Tensor) -> Tensor:
+    """Self-attention of one position of each row over what is before it: normed (batch, length, hidden) -> (batch, hidden)."""
+    cos, sin = rotary
+    batch, length, _ = normed.shape
+    heads = (batch, length, -1, attention.head_dim)
+    keys = attention.k_proj(normed).view(heads).transpose(1, 2)
+    values = attention.v_proj(normed).view(heads).transpose(1, 2)
+    queries = attention.q_proj(normed[rows, last]).view(batch, 1, -1, attention.head_dim).transpose(1, 2)
+    keys = keys * cos + rotate_half(keys) * sin
+    queries = queries * cos[last][:, None, None] + rotate_half(queries) * sin[last][:, None, None]
+    visible = torch.arange(length, device=last.device) <= last[:, None]
+    mixed = functional.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=visible[:, None, None], scale=attention.scaling, enable_gqa=True
+    )
+    return attention.o_proj(mixed.transpose(1, 2).reshape(batch, -1))
