@@ -195,7 +195,7 @@ def all_rejects(warehouse: Artifact, clean: Artifact) -> pl.DataFrame:
     staged = pl.read_parquet(warehouse.path / "rejects.parquet").select(columns)
     cleaned = pl.scan_parquet(clean.path / "rejects" / "*.parquet").select(columns).collect()
     return pl.concat(
-        [staged.with_columns("staging: " + pl.col("source")), cleaned.with_columns(source=pl.lit("cleaning"))]
+        [staged.with_columns(source="staging: " + pl.col("source")), cleaned.with_columns(source=pl.lit("cleaning"))]
     )
 
 
