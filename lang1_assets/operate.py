@@ -21,6 +21,13 @@ LANDED_SPLIT = "landed"
 COMPLETE_MARKER = "_COMPLETE"
 MODEL_FILE = "model_in_service.json"
 MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
+CODE = [
+    "lang1_assets.ops.sql_build",
+    "lang1_assets.ops.cleaning",
+    "lang1_assets.ops.evaluation",
+    "lang1_assets.ops.prompts",
+    "lang1_assets.ops.results",
+]
 PROJECT_FOLDER = Path(__file__).parent.parent / "dbt_notes"
 
 
@@ -132,6 +139,7 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 "evaluate": settings.evaluate.model_dump(exclude={"batch_size"}),
                 "sql": folder_hash(PROJECT_FOLDER / "models"),
             },
+            code=CODE,
             on_wait=context.log.warning,
         )
         rows = json.loads((artifact.path / "rows.json").read_text())

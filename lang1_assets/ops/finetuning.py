@@ -226,7 +226,9 @@ def find_learning_rate(
             f"validation micro-AUROC {outcome.micro_auroc:.3f}, loss {outcome.loss:.3f}"
         )
         if world.rank == 0:
-            path.write_text(json.dumps(trials, indent=1))
+            beside = path.with_suffix(".tmp")
+            beside.write_text(json.dumps(trials, indent=1))
+            beside.rename(path)
     return rates[best_trial(trials)]
 
 
@@ -245,9 +247,10 @@ def best_trial(trials: list[dict[str, float]]) -> int:
     finite = [i for i, trial in enumerate(trials) if math.isfinite(trial["val_loss"])]
     if not finite:
         raise ValueError("every trial of the learning rate search diverged; lower finetune.search.high")
-    by_auroc = sorted(finite, key=lambda i: -trials[i]["val_micro_auroc"])
-    by_loss = sorted(finite, key=lambda i: trials[i]["val_loss"])
-    return min(finite, key=lambda i: (by_auroc.index(i) + by_loss.index(i), by_auroc.index(i)))
+    # A rank is the number of trials that did better, so equal trials share it.
+    by_auroc = {i: sum(trials[j]["val_micro_auroc"] > trials[i]["val_micro_auroc"] for j in finite) for i in finite}
+    by_loss = {i: sum(trials[j]["val_loss"] < trials[i]["val_loss"] for j in finite) for i in finite}
+    return min(finite, key=lambda i: (by_auroc[i] + by_loss[i], by_auroc[i]))
 
 
 def run_trial(
@@ -278,7 +281,7 @@ def fit(
     batches = JointBatches(train, training.global_batch_size, config.seed)
     losses: list[torch.Tensor] = []
     started = time.monotonic()
-    while state.step < training.max_steps and state.step - max(state.best_step, 0) < config.patience_steps:
+    while state.step < training.max_steps and not out_of_patience(config, state):
         losses.append(take_step(engine, batches, state.step, training, world))
         state.step += 1
         last = state.step == training.max_steps
@@ -296,6 +299,12 @@ def fit(
             reporter.say(f"stopped by a signal at step {state.step}; saved")
             return False
     return True
+
+
+def out_of_patience(config: FinetuneConfig, state: LoopState) -> bool:
+    """Asked only where validation has just been: between two, nobody knows whether the model is better."""
+    validated = state.step > 0 and state.step % config.training.validate_every_steps == 0
+    return validated and state.step - max(state.best_step, 0) >= config.patience_steps
 
 
 def take_step(engine: Any, batches: JointBatches, step: int, training: TrainingConfig, world: World) -> torch.Tensor:
@@ -341,6 +350,10 @@ def validate(model: Any, val: dict[str, PromptSet], world: World) -> Validation:
         letter_logits = score_share(model, prompts, world)
         labels = torch.from_numpy(prompts.labels)
         losses.append(functional.cross_entropy(letter_logits, labels).item())
+        if not torch.isfinite(letter_logits).all():
+            # A diverged model has no AUROC: a trial of the search that did so is out, and not the end of the job.
+            by_task[task] = math.nan
+            continue
         probabilities = torch.softmax(letter_logits.double(), dim=-1).numpy()
         outcome = auroc(prompts.labels, probabilities)
         by_task[task] = outcome.value

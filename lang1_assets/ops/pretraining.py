@@ -126,8 +126,12 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
         f"{config.training.max_steps} steps of {config.tokens_per_step} tokens"
     )
     engine = start_engine(NextTokenLoss(model), config.training, world)
-    state = LoopState(**(load_resume(engine, work) or {}))
-    if state.step:
+    saved = load_resume(engine, work)
+    state = LoopState(**(saved or {}))
+    if saved is None:
+        # The state to go back to if the very first steps go wrong.
+        save_resume(engine, work, 0, vars(state), world)
+    else:
         reporter.say(f"resuming at step {state.step}")
     if not fit(config, engine, mixture, state, work, world, reporter, stop):
         return False
@@ -155,28 +159,28 @@ def fit(
     spikes = SpikeDetector()
     losses: list[torch.Tensor] = []
     interval_started = time.monotonic()
-    if state.step == 0:
-        # The state to go back to if the very first steps go wrong.
-        save_resume(engine, work, 0, vars(state), world)
     while state.step < training.max_steps:
         losses.append(take_step(config, engine, mixture, state, world))
-        if state.step % training.log_every_steps == 0 or state.step == training.max_steps:
-            seconds = time.monotonic() - interval_started
+        stopping = world.any(stop.is_set)
+        saving = stopping or at_interval(state.step, training.save_every_steps, training.max_steps)
+        keeping = saving or crosses_checkpoint(config, state.step)
+        # Nothing is kept before the losses that led to it were looked at: a saved spike could not be left again.
+        if keeping or at_interval(state.step, training.log_every_steps, training.max_steps):
+            seconds, num_steps = time.monotonic() - interval_started, len(losses)
             loss = world.mean(torch.stack(losses).mean())
-            if spikes.is_spike(loss):
-                go_back(engine, work, state, loss, reporter)
-            else:
-                state.train_seconds += seconds
-                log_step(config, engine, state, loss, len(losses), seconds, reporter)
             losses.clear()
             interval_started = time.monotonic()
+            if spikes.is_spike(loss):
+                go_back(engine, work, state, loss, reporter)
+                continue
+            state.train_seconds += seconds
+            log_step(config, engine, state, loss, num_steps, seconds, reporter)
         if at_interval(state.step, training.validate_every_steps, training.max_steps):
             validate(config, engine, state, world, reporter)
             interval_started = time.monotonic()
         if crosses_checkpoint(config, state.step):
             save_trajectory(config, engine, state, work, world)
-        stopping = world.any(stop.is_set)
-        if stopping or at_interval(state.step, training.save_every_steps, training.max_steps):
+        if saving:
             save_resume(engine, work, state.step, vars(state), world)
         if stopping and state.step < training.max_steps:
             reporter.say(f"stopped by a signal at step {state.step}; saved")

@@ -32,7 +32,6 @@ STOPPED_EXIT_CODE = 143
 INPUT_ERROR_EXIT_CODE = 65
 """The job cannot work with what it was given; running it again changes nothing."""
 RESUME_FOLDER = "resume"
-KEEP_CHECKPOINTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,17 +223,23 @@ def whole_weights(engine: Any) -> dict[str, Tensor]:
 
 
 def save_resume(engine: Any, work: Path, step: int, state: dict[str, Any], world: World) -> None:
-    """Everything needed to go on: weights, optimizer, and the loop's own state; the pointer moves last."""
+    """Everything needed to go on: weights, optimizer, and the loop's own state; the pointer moves last.
+
+    The checkpoint before it stays, because the pointer leads there until this one is whole.
+    """
     folder = work / RESUME_FOLDER
     tag = f"step-{step:08d}"
     engine.save_checkpoint(str(folder), tag=tag, client_state={"loop": state}, save_latest=False)
     dist.barrier()
     if world.rank == 0:
-        beside = folder / "latest.tmp"
+        pointer, beside = folder / "latest", folder / "latest.tmp"
+        kept = {tag, pointer.read_text()} if pointer.exists() else {tag}
         beside.write_text(tag)
-        beside.rename(folder / "latest")
-        for old in sorted(folder.glob("step-*"))[:-KEEP_CHECKPOINTS]:
-            shutil.rmtree(old, ignore_errors=True)
+        beside.rename(pointer)
+        # By name and not by age: a checkpoint that was cut off half-way may have a higher step than both.
+        for old in folder.glob("step-*"):
+            if old.name not in kept:
+                shutil.rmtree(old, ignore_errors=True)
     dist.barrier()
 
 
