@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dask
 import polars as pl
 import pyarrow.parquet as pq
 from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
@@ -256,14 +257,12 @@ def connect(stack: ExitStack, scheduler_address: str | None, num_workers: int) -
     """A client of a running cluster, or of one made here that ends with the stack."""
     if scheduler_address is not None:
         return stack.enter_context(Client(scheduler_address))
-    cluster = LocalCluster(
-        n_workers=num_workers,
-        threads_per_worker=1,
-        dashboard_address=None,
-        # One Polars thread a worker: the workers are the parallelism.
-        env={"POLARS_MAX_THREADS": "1"},
-        silence_logs="ERROR",
-    )
+    # One Polars thread a worker: the workers are the parallelism. In the environment before they start, because a worker's
+    # own `env` comes after Polars has counted the cores.
+    with dask.config.set({"distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": "1"}):
+        cluster = LocalCluster(
+            n_workers=num_workers, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+        )
     stack.enter_context(cluster)
     return stack.enter_context(Client(cluster))
 

@@ -112,6 +112,8 @@ def option_likelihoods(
     starts = [len(ids) for ids in encode_batch(tokenizer_folder, prompts)]
     sequences = encode_batch(tokenizer_folder, continued)
     answers = [len(ids) - start for ids, start in zip(sequences, starts, strict=True)]
+    if max(answers) >= context_length:
+        raise ValueError(f"an option of {max(answers)} tokens does not fit the model's context of {context_length}")
     kept = [np.concatenate(([bos], ids[-(context_length - 1) :])) for ids in sequences]
     scores = continuation_likelihoods(model, kept, answers, batch_size)
     result: list[list[float]] = [[] for _ in range(len(questions))]

@@ -330,6 +330,11 @@ def keep_if_best(
     reporter: Reporter,
 ) -> None:
     outcome = validate(engine.module.model, val, world)
+    if not math.isfinite(outcome.loss):
+        raise ValueError(
+            f"finetuning diverged by step {state.step} at learning rate {config.training.learning_rate:.2e}; lower "
+            "finetune.search.high (or finetune.learning_rate where the search is off)"
+        )
     by_task = {f"val/auroc/{task}": value for task, value in outcome.by_task.items() if math.isfinite(value)}
     reporter.metrics(state.step, {"val/auroc_micro": outcome.micro_auroc, "val/loss": outcome.loss, **by_task})
     shown = ", ".join(f"{task} {value:.3f}" for task, value in outcome.by_task.items())

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from datasets import Dataset
 from transformers import AutoTokenizer
 
 from lang1_assets.ops.metrics import auroc
@@ -23,15 +24,25 @@ from lang1_assets.ops.prompts import cut_notes, read_examples
 from lang1_assets.ops.tasks import TASKS, Task
 
 FUNCTIONS_FILE = "remede.py"
-FUNCTIONS = "from lang1_assets.ops.harness import aggregate_auroc, process_results\n\n__all__ = ['aggregate_auroc', 'process_results']\n"
+FUNCTIONS = """\
+from pathlib import Path
+
+from lang1_assets.ops import harness
+from lang1_assets.ops.harness import aggregate_auroc, process_results
+
+__all__ = ["aggregate_auroc", "process_results", "read_notes"]
+
+
+def read_notes(file, **settings):
+    return harness.read_notes(Path(__file__).parent / file)
+"""
 
 TEMPLATE = """\
 task: remede_{name}
 tag: remede
-dataset_path: parquet
+custom_dataset: !function remede.read_notes
 dataset_kwargs:
-  data_files:
-    test: {data}
+  file: {name}.parquet
 test_split: test
 output_type: multiple_choice
 doc_to_text: "{{{{prompt}}}}"
@@ -71,11 +82,19 @@ def write_harness_tasks(
 
 
 def write_task(folder: Path, task: Task, rows: pl.DataFrame, notes: Sequence[str]) -> None:
-    data = folder / f"{task.name}.parquet"
     prompts = pl.Series("prompt", [f"{note}\n{task.question_block}" for note in notes], dtype=pl.String)
-    rows.select("note_id", "label").with_columns(prompts).write_parquet(data)
-    text = TEMPLATE.format(name=task.name, data=data, letters=list(task.letters), version=task.version)
+    rows.select("note_id", "label").with_columns(prompts).write_parquet(folder / f"{task.name}.parquet")
+    text = TEMPLATE.format(name=task.name, letters=list(task.letters), version=task.version)
     (folder / f"{task.name}.yaml").write_text(text)
+
+
+def read_notes(path: Path) -> dict[str, Dataset]:
+    """Called by the harness for the notes of a task, its only split `test`.
+
+    Read here and not by `datasets`, which would leave a copy of the notes in a cache that everyone on the machine shares, and
+    would want the folder to stay where it was written.
+    """
+    return {"test": Dataset.from_dict(pl.read_parquet(path).to_dict(as_series=False))}
 
 
 def process_results(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:

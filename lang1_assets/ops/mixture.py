@@ -125,9 +125,6 @@ class Mixture:
                     "give it more documents or leave it out of the mixture"
                 )
         self.schedule = schedule_of(np.array([weights[name] for name in self.names], dtype=np.float64))
-        if not self.schedule.quotas.all():
-            name = self.names[int(np.argmin(self.schedule.quotas))]
-            raise MixtureError(f"corpus '{name}' has less than 1 in {MAX_PERIOD} of the weights; leave it out")
 
     def sample(self, k: int) -> tuple[str, int]:
         """(corpus, window index) of sample k."""
@@ -175,3 +172,5 @@ def check_weights(names: list[str], weights: Mapping[str, float]) -> None:
     for name, weight in weights.items():
         if not 0 < weight < float("inf"):
             raise MixtureError(f"corpus '{name}' has weight {weight}; expected a number above 0, or leave it out")
+        if weight * MAX_PERIOD < sum(weights.values()):
+            raise MixtureError(f"corpus '{name}' has less than 1 in {MAX_PERIOD} of the weights; leave it out")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lang1_assets.ops.cleaning import (
     CleaningRules,
     clean_frame,
     clean_notes,
+    connect,
     standardized,
 )
 
@@ -201,3 +203,8 @@ def test_unreadable_input_is_named(tmp_path: Path, notes: list[Path]) -> None:
     with pytest.raises(CleaningError, match=r"spoiled\.parquet, rows from 0: cannot be read"):
         run([tmp_path / "spoiled.parquet"], tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_a_worker_of_our_own_has_one_polars_thread() -> None:
+    with ExitStack() as stack:
+        assert connect(stack, None, 1).submit(pl.thread_pool_size).result() == 1

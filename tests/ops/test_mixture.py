@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lang1_assets.ops.mixture import Mixture, MixtureError, permuted, schedule_of
@@ -37,6 +37,7 @@ def mixture(sources: dict[str, TokenShards]) -> Mixture:
     return Mixture(sources, {"notes": 1, "web": 1}, CONTEXT, seed=3407)
 
 
+@settings(max_examples=40)
 @given(WEIGHTS, st.integers(0, 10**12))
 def test_every_prefix_has_each_share_to_within_one(weights: list[float], far: int) -> None:
     schedule = schedule_of(np.array(weights))
@@ -82,10 +83,7 @@ def test_a_permutation_looks_random() -> None:
 
 def test_the_order_is_pinned() -> None:
     """A change here changes the data of every run that is resumed after it."""
-    assert permuted(np.arange(10), 10, "3407:notes_plus:0").tolist() == PINNED
-
-
-PINNED = [0]
+    assert permuted(np.arange(10), 10, "3407:notes_plus:0").tolist() == [5, 7, 6, 1, 2, 8, 9, 3, 4, 0]
 
 
 def test_every_window_comes_once_an_epoch_and_each_epoch_has_its_own_order(mixture: Mixture) -> None:
@@ -130,7 +128,8 @@ def test_a_global_batch_is_the_same_for_any_number_of_ranks(
     assert whole.dtype == np.int64
     first = {"notes": 0, "web": 10_000}
     for row, (name, window) in zip(whole, (mixture.sample(step * 24 + k) for k in range(24)), strict=True):
-        assert row.tolist() == list(range(start := first[name] + window * CONTEXT, start + CONTEXT + 1))
+        start = first[name] + window * CONTEXT
+        assert row.tolist() == list(range(start, start + CONTEXT + 1))
 
 
 def test_a_fresh_mixture_resumes_at_the_exact_sample(mixture: Mixture, sources: dict[str, TokenShards]) -> None:
