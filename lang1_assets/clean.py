@@ -128,7 +128,7 @@ def corpus_statistics() -> dg.AssetsDefinition:
             )
             totals.write_parquet(work / "totals.parquet")
             top.write_parquet(work / "top.parquet")
-            return {"num_notes": int(totals["num_notes"].max() or 0)}
+            return {"num_notes": int(totals.filter(pl.col("note_group") == "all")["num_notes"].item())}
 
         artifact = store.build(
             "corpus_statistics",

@@ -51,7 +51,7 @@ class ProgressFilter(logging.Filter):
         return record.levelno >= logging.INFO and "Not executing." not in record.getMessage()
 
 
-@dg.logger(description="One readable line for each step and each thing it says.")
+@dg.logger({}, "One readable line for each step and each thing it says.")
 def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
     logger = logging.Logger("lang1", level=logging.INFO)
     handler = logging.StreamHandler(sys.stdout)

@@ -151,15 +151,16 @@ def result_rows(
 ) -> list[dict[str, Any]]:
     from lang1_assets.ops import results
 
-    return results.result_rows(
+    rows: list[Any] = results.result_rows(
         predictions,
         model=key,
-        mode=ZERO_SHOT if mode == ZERO_SHOT else "finetuned",
+        mode=results.ZERO_SHOT if mode == ZERO_SHOT else results.FINETUNED,
         trained_on=None if mode == ZERO_SHOT else mode,
         oracle=oracle_by_note(examples, hospital),
         num_resamples=settings.evaluate.num_resamples,
         seed=settings.seed,
     )
+    return rows
 
 
 def oracle_by_note(examples: dict[str, Artifact], hospital: Artifact) -> pl.DataFrame | None:

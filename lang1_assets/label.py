@@ -90,6 +90,6 @@ def split_table(frame: pl.DataFrame, task: Task) -> dg.MarkdownMetadataValue:
     rows = []
     for split in frame["split"].unique(maintain_order=True):
         part = frame.filter(pl.col("split") == split)
-        shares = [float((part["label"] == label).mean() or 0.0) for label in range(task.num_classes)]
+        shares = [part.filter(pl.col("label") == label).height / max(1, len(part)) for label in range(task.num_classes)]
         rows.append([split, len(part), part["subject_id"].n_unique(), *shares])
     return markdown_table(["split", "notes", "patients", *task.options], rows)

@@ -191,7 +191,7 @@ def evaluate_export(
     )
     predictions = evaluation.predict(model.path / "model", files, [LANDED_SPLIT], config, context.log.info)
     predictions.write_parquet(work / "predictions.parquet")
-    return results.result_rows(
+    rows: list[Any] = results.result_rows(
         predictions,
         model=model.name,
         mode="finetuned",
@@ -200,6 +200,7 @@ def evaluate_export(
         num_resamples=settings.evaluate.num_resamples,
         seed=settings.seed,
     )
+    return rows
 
 
 def baseline_rows(store: ArtifactStore, variant: str) -> dict[str, dict[str, Any]]:

@@ -47,7 +47,9 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, store: ArtifactStore, launcher: TrainingLauncher, tracking: Tracking
     ) -> dg.MaterializeResult:
         key = context.partition_key
-        corpora = {corpus: store.get(f"{corpus}_tokens") for corpus in settings.variants[key].mixture}
+        corpora: dict[str, Artifact] = {
+            corpus: store.get(f"{corpus}_tokens") for corpus in settings.variants[key].mixture
+        }
         tokens = store.get("tokenizer")
 
         def make(work: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, LlamaModel
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import rotate_half
 from transformers.utils.logging import disable_progress_bar
 
@@ -50,9 +50,9 @@ def build_model(shape: ModelShape, vocab_size: int, seed: int) -> LlamaForCausal
         bos_token_id=1,
         eos_token_id=2,
         use_cache=False,
-        attn_implementation="sdpa",
     )
-    return LlamaForCausalLM(config)
+    model: LlamaForCausalLM = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
+    return model
 
 
 def open_model(folder: Path) -> Any:
@@ -117,7 +117,7 @@ def answer_logits(model: Any, input_ids: Tensor, last: Tensor) -> Tensor:
     return model.lm_head(hidden[rows, last]).float()
 
 
-def last_hidden_llama(decoder: LlamaModel, input_ids: Tensor, last: Tensor) -> Tensor:
+def last_hidden_llama(decoder: Any, input_ids: Tensor, last: Tensor) -> Tensor:
     """The last hidden state at one position of each row, shape (batch, hidden), without the rest of the last layer.
 
     Only keys and values of the last layer are needed at the other positions; its queries, output projection and MLP are

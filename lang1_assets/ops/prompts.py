@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -64,7 +65,7 @@ def build_prompts(
     )
 
 
-def cut_notes(texts: Sequence[str], tokenizer_folder: Path, tokenizer: AutoTokenizer, note_tokens: int) -> list[str]:
+def cut_notes(texts: Sequence[str], tokenizer_folder: Path, tokenizer: Any, note_tokens: int) -> list[str]:
     """The first `note_tokens` tokens of each note, as text."""
     ids = encode_batch(tokenizer_folder, list(texts))
     # Decoding only the long ones: decoding is slow, and most notes are short.

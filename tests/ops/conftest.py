@@ -28,10 +28,42 @@ SEED = 11
 VOCAB_SIZE = 600
 CONTEXT_LENGTH = 32
 PROMPT_CONTEXT = 160
-WORDS = (
-    "patient denies chest pain fever chills admitted with acute heart failure on metoprolol 25 mg twice daily history "
-    "of type 2 diabetes mellitus hypertension creatinine 1.4 assessment plan discharge home stable blood pressure 120/80"
-).split()
+WORDS = [
+    "patient",
+    "denies",
+    "chest",
+    "pain",
+    "fever",
+    "chills",
+    "admitted",
+    "with",
+    "acute",
+    "heart",
+    "failure",
+    "on",
+    "metoprolol",
+    "25",
+    "mg",
+    "twice",
+    "daily",
+    "history",
+    "of",
+    "type",
+    "2",
+    "diabetes",
+    "mellitus",
+    "hypertension",
+    "creatinine",
+    "1.4",
+    "assessment",
+    "plan",
+    "discharge",
+    "home",
+    "stable",
+    "blood",
+    "pressure",
+    "120/80",
+]
 SPLIT_SIZES = {"train": 40, "val": 24, "test": 14, "temporal_2024": 12}
 
 SHAPE = ModelShape(

@@ -77,7 +77,8 @@ def test_the_harness_gives_the_same_probabilities_and_auroc(
         TASKS[name], rows["text"].to_list(), rows["label"].to_list(), model_folder, NOTE_TOKENS, PROMPT_CONTEXT
     )
     # Some notes are cut and some are not, or the comparison would leave out half of the matter.
-    assert 0 < len(set(map(len, prompts.ids))) and max(map(len, prompts.ids)) > min(map(len, prompts.ids))
+    assert len(set(map(len, prompts.ids))) > 0
+    assert max(map(len, prompts.ids)) > min(map(len, prompts.ids))
     ours = score_options(open_model(model_folder).eval(), prompts, batch_size=4)
     samples = {sample["doc"]["note_id"]: sample["auroc"] for sample in outcome["samples"][f"remede_{name}"]}
     assert sorted(samples) == rows["note_id"].to_list()
