@@ -44,15 +44,14 @@ def read_questions(path: Path, seed: int) -> pl.DataFrame:
     return _checked(path, pl.DataFrame(rows, schema=_POLARS_SCHEMA))
 
 
-_POLARS_SCHEMA = pl.Schema(
-    {
-        "question_id": pl.String,
-        "context": pl.String,
-        "question": pl.String,
-        "options": pl.List(pl.String),
-        "answer": pl.Int32,
-    }
-)
+_POLARS_COLUMNS: dict[str, Any] = {
+    "question_id": pl.String,
+    "context": pl.String,
+    "question": pl.String,
+    "options": pl.List(pl.String),
+    "answer": pl.Int32,
+}
+_POLARS_SCHEMA = pl.Schema(_POLARS_COLUMNS)
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:
