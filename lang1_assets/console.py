@@ -53,7 +53,7 @@ class ProgressFilter(logging.Filter):
 
 @dg.logger({}, "One readable line for each step and each thing it says.")
 def progress_logger(init_context: dg.InitLoggerContext) -> logging.Logger:
-    logger = logging.Logger("lang1", level=logging.INFO)
+    logger = logging.Logger("lang1", level=logging.DEBUG)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(ProgressFormatter())
     handler.addFilter(ProgressFilter())

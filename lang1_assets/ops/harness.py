@@ -1,6 +1,7 @@
 """The ReMedE tasks for lm-evaluation-harness: one folder that its own command line includes (paper 5.5, M40).
 
-    lm_eval --model hf --model_args pretrained=MODEL,add_bos_token=True,dtype=float32 --include_path FOLDER --tasks remede_readmission
+    lm_eval --model hf --model_args pretrained=MODEL,add_bos_token=True,dtype=float32 --include_path FOLDER \\
+        --tasks remede_readmission
 
 The folder is made from the same task definitions, notes and cuts as the project's own scoring, and gives the same
 probabilities: the harness ranks the letters by log-likelihood, and normalised those are the letters' softmax. The files in it

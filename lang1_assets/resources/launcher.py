@@ -121,6 +121,11 @@ class TrainingLauncher(dg.ConfigurableResource):
             while process.poll() is None:
                 time.sleep(POLL_SECONDS)
                 on_metrics(reader.new_rows())
+        except dg.DagsterExecutionInterruptedError as stopped:
+            # As it is, Dagster's retry policy would take a person's stop for a crash and start the job again.
+            raise dg.Failure(
+                "stopped; run it again to go on from the last checkpoint", allow_retries=False
+            ) from stopped
         finally:
             if process.poll() is None:
                 self._stop(process)

@@ -98,11 +98,9 @@ class Tracking(dg.ConfigurableResource):
         )
         try:
             yield tracked
-        except dg.DagsterExecutionInterruptedError:
-            client.set_terminated(run_id, "KILLED")
-            raise
-        except BaseException:
-            client.set_terminated(run_id, "FAILED")
+        except BaseException as error:
+            was_stopped = isinstance(error.__cause__ or error, dg.DagsterExecutionInterruptedError)
+            client.set_terminated(run_id, "KILLED" if was_stopped else "FAILED")
             raise
         client.set_terminated(run_id, "FINISHED")
 

@@ -104,3 +104,31 @@ def test_only_whole_lines_are_read(tmp_path: Path) -> None:
         handle.flush()
         assert reader.new_rows() == [{"step": 2}]
     assert json.dumps(reader.new_rows()) == "[]"
+
+
+def stopped_in_process(work: str) -> None:
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
+    def training(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        config = {"steps": 1000, "pause_seconds": 0.2, "fail": False}
+        with open(Path(work) / "starts", "a") as handle:
+            handle.write("start\n")
+        TrainingLauncher(grace_seconds=3).run(
+            context, module=JOB, config=config, work=Path(work), num_cpu_ranks=2, on_metrics=lambda rows: None
+        )
+        return dg.MaterializeResult()
+
+    dg.materialize([training], raise_on_error=False)
+
+
+def test_a_stop_is_not_taken_for_a_crash(tmp_path: Path) -> None:
+    """Dagster retries a step that was interrupted; stopping a training run must end it."""
+    parent = multiprocessing.get_context("spawn").Process(target=stopped_in_process, args=(str(tmp_path),))
+    parent.start()
+    wait_for(lambda: len(rank_pids(tmp_path)) == 2)
+    pids = rank_pids(tmp_path)
+    assert parent.pid is not None
+    os.kill(parent.pid, signal.SIGINT)
+    parent.join(60)
+    assert parent.exitcode is not None
+    assert all_gone(pids)
+    assert (tmp_path / "starts").read_text() == "start\n"
