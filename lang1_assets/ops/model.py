@@ -32,6 +32,7 @@ class ModelShape:
     context_length: int
     tie_word_embeddings: bool
     rms_norm_eps: float
+    initializer_range: float = 0.02
 
 
 def build_model(shape: ModelShape, vocab_size: int, seed: int) -> LlamaForCausalLM:
@@ -47,6 +48,7 @@ def build_model(shape: ModelShape, vocab_size: int, seed: int) -> LlamaForCausal
         max_position_embeddings=shape.context_length,
         tie_word_embeddings=shape.tie_word_embeddings,
         rms_norm_eps=shape.rms_norm_eps,
+        initializer_range=shape.initializer_range,
         bos_token_id=1,
         eos_token_id=2,
         use_cache=False,

@@ -21,6 +21,7 @@ from lang1_assets.ops.mixture import Mixture
 from lang1_assets.ops.model import ModelShape, NextTokenLoss, build_model, save_model
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.shards import TokenShards
+from lang1_assets.ops.tokenizer import tokenizer_sha256
 from lang1_assets.ops.training import (
     StopFlag,
     TrainingConfig,
@@ -141,7 +142,8 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
 
 
 def open_mixture(config: PretrainConfig) -> Mixture:
-    shards = {name: TokenShards(folder, "train") for name, folder in config.sources.items()}
+    tokenizer = tokenizer_sha256(config.tokenizer_folder)
+    shards = {name: TokenShards(folder, "train", tokenizer) for name, folder in config.sources.items()}
     return Mixture(shards, config.weights, config.shape.context_length, config.seed)
 
 

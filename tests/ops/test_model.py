@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,11 @@ def test_a_seed_gives_one_model(vocab_size: int) -> None:
     first, again, other = (build_model(SHAPE, vocab_size, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
+
+
+def test_random_weights_spread_as_the_profile_says(vocab_size: int) -> None:
+    weights = build_model(replace(SHAPE, initializer_range=0.08), vocab_size, SEED).lm_head.weight
+    assert weights.std().item() == pytest.approx(0.08, rel=0.05)
 
 
 def test_next_token_loss_is_the_library_s_own(model: LlamaForCausalLM, vocab_size: int) -> None:

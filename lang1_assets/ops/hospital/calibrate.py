@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,34 +16,18 @@ from lang1_assets.ops.hospital.config import (
     ERAS,
     MONTHS,
     TARGETS,
+    Calibration,
     Targets,
     era_of,
     month_weights,
 )
 from lang1_assets.ops.hospital.population import Patients, draw_patients
-
-if TYPE_CHECKING:
-    from lang1_assets.ops.hospital.simulate import Visits
+from lang1_assets.ops.hospital.simulate import Visits, simulate
 
 REFERENCE_PATIENTS = 24_000
 _PASSES = 3
 _ROWS_PER_GROUP = 1_500
 _MINIMUM_ROWS = 150
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """What the simulation needs beside the effects; one row an era."""
-
-    readmission: np.ndarray
-    mortality: np.ndarray
-    length_of_stay: np.ndarray
-    insurance_denial: np.ndarray
-    burden_cuts: np.ndarray
-    """Burden at which each group of comorbidity begins: shape (eras, 4)."""
-    first_visits: np.ndarray
-    """Share of new patients in each of `MONTHS`."""
-    encounters_per_patient: float
 
 
 def first_guess(targets: Targets) -> Calibration:
@@ -73,8 +56,6 @@ def reference_calibration(site: str, seed: int) -> Calibration:
 def _simulate(
     site: str, num_patients: int, calibration: Calibration, rng: np.random.Generator
 ) -> tuple[Visits, Patients]:
-    from lang1_assets.ops.hospital.simulate import simulate  # it needs `Calibration` from here
-
     patients = draw_patients(num_patients, site, rng)
     return simulate(patients, site, calibration, rng), patients
 

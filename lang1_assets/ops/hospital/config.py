@@ -1,4 +1,4 @@
-"""What the synthetic hospital is asked for: its size, its seed, which of the two sites, and the targets of each era."""
+"""What the synthetic hospital is asked for: its size, its seed, which of the two sites, and each era's targets."""
 
 from __future__ import annotations
 
@@ -74,6 +74,21 @@ class Targets:
     length_of_stay: tuple[tuple[float, ...], ...]
     comorbidity: tuple[tuple[float, ...], ...]
     insurance_denial: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """What the simulation needs beside the effects; one row an era."""
+
+    readmission: np.ndarray
+    mortality: np.ndarray
+    length_of_stay: np.ndarray
+    insurance_denial: np.ndarray
+    burden_cuts: np.ndarray
+    """Burden at which each group of comorbidity begins: shape (eras, 4)."""
+    first_visits: np.ndarray
+    """Share of new patients in each of `MONTHS`."""
+    encounters_per_patient: float
 
 
 _LOS_MAIN = (0.417012, 0.176977, 0.165905, 0.240106)

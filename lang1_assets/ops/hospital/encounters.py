@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lang1_assets.ops.hospital import comorbidity, facts, outcomes
-from lang1_assets.ops.hospital.calibrate import (
-    Calibration,
-    calibrated_visits,
-    reference_calibration,
-)
+from lang1_assets.ops.hospital.calibrate import calibrated_visits, reference_calibration
 from lang1_assets.ops.hospital.config import (
     CLAIM_ERA_STARTS,
     ERA_STARTS,
+    Calibration,
     HospitalConfig,
     era_of,
     month_weights,

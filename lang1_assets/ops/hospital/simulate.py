@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from lang1_assets.ops.hospital import comorbidity, facts, outcomes
-from lang1_assets.ops.hospital.calibrate import Calibration
-from lang1_assets.ops.hospital.config import ERA_STARTS, LAST_YEAR, MONTHS, era_of
+from lang1_assets.ops.hospital.config import ERA_STARTS, LAST_YEAR, MONTHS, Calibration, era_of
 from lang1_assets.ops.hospital.facts import People
 from lang1_assets.ops.hospital.population import Patients
 from lang1_assets.ops.hospital.scenarios import ACCESS, NOT_ACUTE, scenario_table
