@@ -290,8 +290,9 @@ def fit(
             losses.clear()
             started = time.monotonic()
         if state.step % training.validate_every_steps == 0 or last:
+            paused = time.monotonic()
             keep_if_best(config, engine, val, state, work, world, reporter)
-            started = time.monotonic()
+            started += time.monotonic() - paused
         stopping = world.any(stop.is_set) and not last
         if stopping or (state.step % training.save_every_steps == 0 and not last):
             save_resume(engine, work, state.step, vars(state), world)

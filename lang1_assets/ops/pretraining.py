@@ -178,8 +178,9 @@ def fit(
             state.train_seconds += seconds
             log_step(config, engine, state, loss, num_steps, seconds, reporter)
         if at_interval(state.step, training.validate_every_steps, training.max_steps):
+            paused = time.monotonic()
             validate(config, engine, state, world, reporter)
-            interval_started = time.monotonic()
+            interval_started += time.monotonic() - paused
         if crosses_checkpoint(config, state.step):
             save_trajectory(config, engine, state, work, world)
         if saving:
