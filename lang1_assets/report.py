@@ -14,7 +14,7 @@ from lang1_assets.materialization import RESEARCH_OWNER, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
-from lang1_assets.settings import RECIPES, Settings, lang1_home
+from lang1_assets.settings import Settings, lang1_home
 
 GROUP = "report"
 ZERO_SHOT = "zero_shot"
@@ -26,12 +26,10 @@ def build_assets(settings: Settings) -> list[Any]:
 
 
 def report(settings: Settings) -> dg.AssetsDefinition:
-    modes = (ZERO_SHOT, *RECIPES)
-
     @dg.asset(
         name="report",
         deps=[
-            *(f"{mode}_evaluation" for mode in modes),
+            *(f"{mode}_evaluation" for mode in modes_of(settings)),
             "comprehension",
             "corpus_statistics",
             "cohort_counts",
@@ -80,10 +78,15 @@ def report(settings: Settings) -> dg.AssetsDefinition:
     return _report
 
 
+def modes_of(settings: Settings) -> tuple[str, ...]:
+    """What the report compares: zero-shot and the profile's recipes, which are also what the demo job makes."""
+    return (ZERO_SHOT, *settings.finetune.recipes)
+
+
 def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[tuple[tuple[str, str], Artifact]]:
-    """((mode, variant), evaluation) of everything that was evaluated so far."""
+    """((mode, variant), evaluation) of each mode that was evaluated so far."""
     for variant in settings.variants:
-        for mode in (ZERO_SHOT, *RECIPES):
+        for mode in modes_of(settings):
             artifact = store.find(f"{mode}_evaluation/{variant}")
             if artifact is not None:
                 yield (mode, variant), artifact

@@ -227,7 +227,7 @@ class Finetune(Training):
     eps: float = 1e-5
     weight_decay: NotNegative = 0.02
     recipes: tuple[Recipe, ...] = ("joint",)
-    """What the demo finetunes; the others stay one click away."""
+    """What the demo finetunes and the report compares; the others stay one click away."""
     note_tokens: PositiveInt = 512
     """A longer note is cut on the right; the question is always whole."""
     patience_steps: PositiveInt = 300
