@@ -69,8 +69,14 @@ def config(shard_folders: dict[str, Path], tokenizer_folder: Path, vocab_size: i
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]) -> Path:
     work = tmp_path_factory.mktemp("undisturbed")
+    before = buffers_in_shared_memory()
     assert launch(work, config, MODULE) == 0, log_of(work)[-3000:]
+    assert buffers_in_shared_memory() <= before
     return work
+
+
+def buffers_in_shared_memory() -> set[Path]:
+    return set(Path("/dev/shm").glob("deepspeed_*"))
 
 
 def test_the_job_leaves_a_trajectory_metrics_and_a_summary(undisturbed: Path, vocab_size: int) -> None:
