@@ -49,20 +49,24 @@ def parse_arguments() -> argparse.Namespace:
         if name in ("demo", "corpus"):
             command.add_argument("--variant", help="a variant of the profile; default: its first")
         if name == "new-month":
-            command.add_argument("month", help="YYYY-MM, 2025-02 or later")
+            command.add_argument("month", help="YYYY-MM, 2025-01 or later")
     return parser.parse_args()
 
 
 def prepare_home() -> Path:
-    """Make `$LANG1_HOME` and Dagster's home in it; only the owner may look inside, because notes will lie there."""
+    """Make `$LANG1_HOME` and Dagster's home in it; where new, only the owner may look inside: notes will lie there."""
     home = lang1_home()
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
     os.environ["LANG1_HOME"] = str(home)
     dagster_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
-    dagster_home.mkdir(parents=True, exist_ok=True)
-    if not (dagster_home / "dagster.yaml").exists():
-        shutil.copyfile(DAGSTER_CONFIG, dagster_home / "dagster.yaml")
+    try:
+        # A folder that was there before keeps its permissions: others may need it.
+        if not home.exists():
+            home.mkdir(parents=True, mode=0o700)
+        dagster_home.mkdir(parents=True, exist_ok=True)
+        if not (dagster_home / "dagster.yaml").exists():
+            shutil.copyfile(DAGSTER_CONFIG, dagster_home / "dagster.yaml")
+    except OSError as error:
+        sys.exit(f"LANG1_HOME {home}: {error.strerror} ({error.filename}); set it to a folder that can be written")
     return home
 
 
@@ -164,16 +168,22 @@ def write_new_month(settings: Settings, arguments: argparse.Namespace) -> int:
     from lang1_assets.operate import COMPLETE_MARKER, MONTH, landing_folder
     from lang1_assets.ops.hospital import HospitalConfig, write_month_export
 
-    if not MONTH.match(arguments.month):
-        sys.exit(f"month '{arguments.month}': expected YYYY-MM, such as 2025-02")
+    if not settings.is_synthetic:
+        sys.exit(f"profile '{settings.name}' reads a hospital's own exports; a synthetic month does not belong there")
+    if not MONTH.fullmatch(arguments.month) or arguments.month < "2025-01":
+        sys.exit(f"month '{arguments.month}': expected YYYY-MM from 2025-01 on, such as 2025-02")
     year, month = map(int, arguments.month.split("-"))
     folder = landing_folder(settings) / arguments.month
-    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f".{arguments.month}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
     config = HospitalConfig(
         num_encounters=settings.source.num_encounters, seed=settings.seed, dirt_rate=settings.source.dirt_rate
     )
-    write_month_export(folder, config, year, month)
-    (folder / COMPLETE_MARKER).touch()
+    write_month_export(beside, config, year, month)
+    (beside / COMPLETE_MARKER).touch()
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
     print(f"{folder}: one synthetic month; the sensor 'landing' will notice it")
     return 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 from dagster_dbt import (
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
@@ -243,9 +244,18 @@ def warehouse(settings: Settings) -> Any:
         except Exception:
             yield from events
             raise
+        for line in reject_lines(artifact.path):
+            context.log.info(line)
         yield from (reused_events(context, artifact) if artifact.reused else events)
 
     return _warehouse
+
+
+def reject_lines(warehouse_folder: Path) -> list[str]:
+    """How many rows of each export were rejected and why: what a wrong date format or code does is seen at once."""
+    rejects = pl.read_parquet(warehouse_folder / "rejects.parquet", columns=["source", "reason"])
+    counts = rejects.group_by("source", "reason").len().sort("len", descending=True)
+    return [f"rejected rows of {source}: {number} {reason}" for source, reason, number in counts.iter_rows()]
 
 
 def check_record(event: dg.AssetCheckResult) -> dict[str, Any]:

@@ -20,7 +20,7 @@ LANDED_JOB = "evaluate_landed_export"
 LANDED_SPLIT = "landed"
 COMPLETE_MARKER = "_COMPLETE"
 MODEL_FILE = "model_in_service.json"
-MONTH = re.compile(r"^\d{4}-(0[1-9]|1[0-2])$")
+MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 CODE = [
     "lang1_assets.ops.sql_build",
     "lang1_assets.ops.cleaning",
@@ -258,7 +258,7 @@ def complete_exports(settings: Settings) -> dict[str, str]:
         return {}
     found = {}
     for path in sorted(folder.iterdir()):
-        if not MONTH.match(path.name) or not (path / COMPLETE_MARKER).exists():
+        if not MONTH.fullmatch(path.name) or not (path / COMPLETE_MARKER).exists():
             continue
         year, month = map(int, path.name.split("-"))
         if date(year, month, 1) >= settings.operate.earliest:

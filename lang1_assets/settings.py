@@ -355,7 +355,10 @@ def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     parent = values.pop("extends", None)
     if parent is None:
         return values
-    return _merge(_read_profile((path.parent / parent).resolve(), (*seen, path)), values)
+    if not isinstance(parent, str):
+        raise SettingsError(f"{path}: extends: expected one profile's name or path, found {type(parent).__name__}")
+    base = (path.parent / parent).resolve() if parent.endswith((".yaml", ".yml")) else profile_path(parent)
+    return _merge(_read_profile(base, (*seen, path)), values)
 
 
 def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
@@ -368,7 +371,7 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
     ):
         held = values.get(section)
         if isinstance(held, dict) and isinstance(held.get(field), str):
-            held[field] = str((folder / held[field]).resolve())
+            held[field] = str((folder / Path(held[field]).expanduser()).resolve())
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("variants: {'a,b': {mixture: {notes: 1}}}", "letters, digits"),
         ("variants: {a: {}}", "either a mixture"),
         ("variants: {a: {mixture: {notes: 1}, random_weights: true}}", "either a mixture"),
-        ("pretrain: {warmup_steps: 400}", "must be below max_steps"),
+        ("pretrain: {warmup_steps: 4000}", "must be below max_steps"),
         ("finetune: {global_batch_size: 13}", "not a multiple"),
         ("finetune: {search: {low: 1.0, high: 0.1}}", "is above high"),
         ("web_text: {path: x}", "set kind: slimpajama"),
@@ -119,3 +119,18 @@ def test_relative_paths_belong_to_their_profile(tmp_path: Path) -> None:
 def test_variants_are_replaced_whole(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, "variants: {only: {mixture: {notes: 1}}}"))
     assert list(settings.variants) == ["only"]
+
+
+def test_extends_takes_a_shipped_name_and_nothing_but_text(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("extends: tiny\nname: ours\n")
+    assert load_settings(str(path)).model.hidden_size == load_settings("tiny").model.hidden_size
+    path.write_text("extends: [tiny]\n")
+    with pytest.raises(SettingsError, match="extends: expected one profile's name or path, found list"):
+        load_settings(str(path))
+
+
+def test_a_home_folder_in_a_path_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("extends: tiny\nname: ours\nsource: {kind: csv, path: ~/exports}\n")
+    assert load_settings(str(path)).source.path == Path.home() / "exports"

@@ -113,7 +113,8 @@ inner join {{ table_name }}_scans as scans
 {%- if found == columns -%}
     {{ return([]) }}
 {%- endif -%}
+{#- What was found is not repeated: a first line that is no header may be a patient's note. -#}
 {%- set missing = columns | reject("in", found) | list -%}
 {%- set reason = "misses column " ~ missing | join(", ") if missing else "has other columns or another order" -%}
-{{ return([file ~ " " ~ reason ~ " (expected " ~ columns | join(",") ~ "; found " ~ found | join(",") ~ ")"]) }}
+{{ return([file ~ " " ~ reason ~ " (expected " ~ columns | join(",") ~ ")"]) }}
 {%- endmacro -%}

@@ -61,8 +61,8 @@ def check_classes(examples: pl.DataFrame, task: Task) -> list[str]:
         raise CohortError(
             f"cohort of task '{task.name}': "
             + "; ".join(problems)
-            + ". Give more encounters (source.num_encounters for the embedded hospital; more months for your own exports)"
-            ", or leave the task out"
+            + ". Look at the rejects of staging first; then give more encounters (source.num_encounters for the embedded "
+            "hospital; more months for your own exports)"
         )
     return absent
 

@@ -50,3 +50,40 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
     file = tmp_path / "claims.csv"
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     assert export_problems(tmp_path) == []
+
+
+@pytest.mark.parametrize("table", ["notes-1", "claims"])
+def test_a_first_line_that_is_a_row_is_not_repeated(tmp_path: Path, table: str) -> None:
+    write_dirty_hospital(tmp_path)
+    lines = (tmp_path / f"{table}.csv").read_text().splitlines(keepends=True)
+    (tmp_path / f"{table}.csv").write_text("".join(lines[1:]))
+    (problem,) = export_problems(tmp_path)
+    assert f"{table}.csv has a first line that is not its header" in problem
+    assert not [value for value in lines[1].strip().split(",") if len(value) > 3 and value in problem]
+
+
+def test_unknown_columns_are_named_only_if_they_look_like_names(tmp_path: Path) -> None:
+    write_tables(tmp_path, {})
+    header = (tmp_path / "claims.csv").read_text().strip()
+    (tmp_path / "claims.csv").write_text(f"{header},55M with chest pain\n")
+    (problem,) = export_problems(tmp_path)
+    assert "claims.csv has unknown column (1)" in problem
+    assert "chest" not in problem
+
+
+def test_a_column_twice(tmp_path: Path) -> None:
+    write_tables(tmp_path, {})
+    header = (tmp_path / "claims.csv").read_text().strip()
+    (tmp_path / "claims.csv").write_text(f"{header},claim_id\n")
+    (problem,) = export_problems(tmp_path)
+    assert "claims.csv has a column twice" in problem
+
+
+def test_a_copy_that_was_cut_inside_a_quoted_field(tmp_path: Path) -> None:
+    write_tables(tmp_path, {})
+    file = tmp_path / "notes-1.csv"
+    file.write_text(file.read_text() + 'N1,E1,P1,hp,,,2015-03-01 09:00:00,"Seen today, ""well"" and')
+    (problem,) = export_problems(tmp_path)
+    assert "notes-1.csv ends inside a quoted field" in problem
+    file.write_text(file.read_text() + '",,')
+    assert export_problems(tmp_path) == []

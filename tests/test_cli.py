@@ -1,0 +1,55 @@
+"""What the terminal refuses, in one line each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROFILE = Path(__file__).parent / "profiles" / "mini.yaml"
+
+
+def cli(home: Path, *words: str, profile: Path = PROFILE) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if key not in {"DAGSTER_HOME", "LANG1_DUCKDB_PATH"}}
+    return subprocess.run(
+        [sys.executable, "-m", "lang1_assets.cli", *words],
+        env={**kept, "LANG1_HOME": str(home), "LANG1_PROFILE": str(profile)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("month", ["2024-12", "2025-13", "2025-2", "2025-02\n", "soon"])
+def test_a_month_that_cannot_land_leaves_nothing(tmp_path: Path, month: str) -> None:
+    done = cli(tmp_path, "new-month", month)
+    assert done.returncode != 0
+    assert "expected YYYY-MM from 2025-01 on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "landing").exists()
+
+
+def test_no_synthetic_month_among_a_hospital_s_own(tmp_path: Path) -> None:
+    profile = tmp_path / "ours.yaml"
+    profile.write_text(f"extends: {PROFILE}\nname: ours\nsource: {{kind: csv, path: exports}}\n")
+    done = cli(tmp_path / "home", "new-month", "2025-02", profile=profile)
+    assert "a synthetic month does not belong there" in done.stderr
+
+
+def test_a_home_that_is_a_file(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("")
+    done = cli(home, "new-month", "2025-02")
+    assert done.returncode != 0
+    assert "set it to a folder that can be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_month_lands_whole_and_only_its_owner_may_look(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    done = cli(home, "new-month", "2025-02")
+    assert done.returncode == 0, done.stderr
+    (landed,) = home.rglob("2025-02")
+    assert (landed / "_COMPLETE").exists()
+    assert (landed / "encounters.csv").exists()
+    assert home.stat().st_mode & 0o077 == 0
