@@ -150,9 +150,12 @@ def run_ui(settings: Settings, arguments: argparse.Namespace) -> int:
     ]
     dagster = [str(binaries / "dagster"), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(DAGSTER_PORT)]
     (home / "mlflow").mkdir(exist_ok=True)
+    # Set before they start: services of a shell's background job would inherit that SIGINT is ignored, and Dagster then
+    # takes SIGTERM for it and never ends.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes = [subprocess.Popen(command, start_new_session=True) for command in (mlflow, dagster)]
     print(f"Dagster: http://127.0.0.1:{DAGSTER_PORT}   MLflow: http://127.0.0.1:{MLFLOW_PORT}   (Ctrl-C ends both)")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while all(process.poll() is None for process in processes):
             time.sleep(0.5)
