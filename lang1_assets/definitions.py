@@ -67,7 +67,10 @@ def build_jobs(settings: Settings) -> list[Any]:
         "corpus_statistics", "report", "model_in_service", "external_hospital_exports"
     )
     tables = dg.AssetSelection.groups("extract", "label")
-    corpus = dg.AssetSelection.assets("pretrained_model", "comprehension").upstream()
+    # The tables of the warehouse are built together.
+    corpus = dg.AssetSelection.assets("pretrained_model", "comprehension").upstream() | dg.AssetSelection.assets(
+        *extract.warehouse(settings).keys
+    )
     return [
         dg.define_asset_job(
             DEMO_JOB,

@@ -212,6 +212,12 @@ def warehouse(settings: Settings) -> Any:
 
     @dbt_assets(manifest=project.manifest_path, project=project, name=WAREHOUSE, dagster_dbt_translator=translator)
     def _warehouse(context: dg.AssetExecutionContext, dbt: DbtCliResource, store: ArtifactStore) -> Iterator[Any]:
+        if context.selected_asset_keys != _warehouse.keys:
+            raise dg.Failure(
+                f"{len(context.selected_asset_keys)} of {len(_warehouse.keys)} tables are selected, but they are built "
+                "together: start the job 'demo' or 'corpus', or select all tables of the groups 'extract' and 'label'",
+                allow_retries=False,
+            )
         source = store.get("hospital_exports")
         folder = exports_folder(source)
         exports.check_exports(folder)

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from lang1_assets import extract
 from lang1_assets.definitions import CORPUS_JOB, DEMO_JOB, defs
 from lang1_assets.settings import RECIPES, load_settings
 
@@ -74,3 +75,9 @@ def test_the_corpus_job_needs_no_labels() -> None:
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert "pretrained_model" in keys
     assert not {key for key in keys if key.endswith("_examples")}
+
+
+@pytest.mark.parametrize("name", [DEMO_JOB, CORPUS_JOB])
+def test_a_job_builds_all_tables_of_the_warehouse(name: str) -> None:
+    # They are one artifact: a part of them would be taken for the whole, and dbt's tests join them.
+    assert extract.warehouse(load_settings()).keys <= defs.resolve_job_def(name).asset_layer.executable_asset_keys
