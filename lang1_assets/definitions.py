@@ -103,7 +103,7 @@ def default_resources(settings: Settings) -> dict[str, Any]:
             artifact_root=os.environ.get("LANG1_MLFLOW_ARTIFACTS", str(mlflow_home / "artifacts")),
             dagster_url=os.environ.get("LANG1_DAGSTER_URL", "http://127.0.0.1:3000"),
         ),
-        "dbt": DbtCliResource(project_dir=extract.dbt_project(), dbt_executable=extract.DBT_EXECUTABLE),
+        "dbt": DbtCliResource(project_dir=extract.dbt_project(settings), dbt_executable=extract.DBT_EXECUTABLE),
     }
 
 

@@ -22,12 +22,13 @@ from dagster_dbt import (
 )
 
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, materialized
-from lang1_assets.ops import exports
-from lang1_assets.resources.store import Artifact, ArtifactStore, folder_hash, listing_hash
+from lang1_assets.ops.sources.intake import flatten_source, source_layout
+from lang1_assets.ops.sources.layout import FLATTENED_KINDS, SourceLayout
+from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
 from lang1_assets.settings import Settings
+from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, source_variables, sql_hash
 
 GROUP = "extract"
-PROJECT_FOLDER = Path(__file__).parent.parent / "dbt_notes"
 WAREHOUSE = "warehouse"
 CHECKS_FILE = "checks.json"
 # Beside the interpreter: nothing needs to be on the PATH.
@@ -48,19 +49,19 @@ def hospital_exports(settings: Settings) -> dg.AssetsDefinition:
         name="hospital_exports",
         group_name=GROUP,
         owners=DATA_OWNER,
-        kinds={"csv"},
-        description="The hospital's tables as CSV: patients, encounters, notes, diagnoses, claims. "
-        + (SYNTHETIC if settings.is_synthetic else "Read from the folder that the profile names."),
+        kinds={"csv"} if settings.is_synthetic else {settings.source.kind.replace("_", "")},
+        description="The hospital's records as they came: patients, encounters, notes, diagnoses, claims. "
+        + (SYNTHETIC if settings.is_synthetic else f"Read where the profile says, as kind '{settings.source.kind}'."),
     )
     def _hospital_exports(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        if settings.source.kind == "csv":
-            return materialized(link_exports(settings, store))
-        values = {
-            "num_encounters": settings.source.num_encounters,
-            "seed": settings.seed,
-            "dirt_rate": settings.source.dirt_rate,
-        }
-        return materialized(simulate(context, store, "hospital_exports", values))
+        if settings.is_synthetic:
+            values = {
+                "num_encounters": settings.source.num_encounters,
+                "seed": settings.seed,
+                "dirt_rate": settings.source.dirt_rate,
+            }
+            return materialized(simulate(context, store, "hospital_exports", values))
+        return materialized(take_records(context, settings, store))
 
     return _hospital_exports
 
@@ -102,23 +103,53 @@ def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, name: str,
     )
 
 
-def link_exports(settings: Settings, store: ArtifactStore) -> Artifact:
-    """A hospital's own folder: checked for files and columns, never copied."""
-    folder = settings.source.path
-    assert folder is not None, "the profile requires a path for kind 'csv'"
-    exports.check_exports(folder)
-    files = sorted(folder.glob("*.csv"))
+def take_records(context: dg.AssetExecutionContext, settings: Settings, store: ArtifactStore) -> Artifact:
+    """A hospital's own records: checked for tables and columns, and flattened where they are no tables; never changed."""
+    source = settings.source
+    if source.postgres_schema is not None:
+        from lang1_assets.ops.sources import server
+
+        state = server.schema_state(source.postgres_schema)
+        server.server_layout(PROJECT_FOLDER, source.kind, source.postgres_schema)
+        summary = {"schema": source.postgres_schema, "num_relations": len(state), "synthetic": False}
+        return store.build("hospital_exports", lambda work: summary, parameters={"state": state})
+    folder = source.path
+    assert folder is not None, "the profile requires a path or a schema"
+    if not folder.is_dir():
+        raise dg.Failure(f"{folder} is not a folder; set source.path to where the hospital's files are")
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    remittances = [path for path in source.remittances.rglob("*") if path.is_file()] if source.remittances else []
+    if source.kind not in FLATTENED_KINDS:
+        files = source_layout(PROJECT_FOLDER, source.kind, folder, folder).files
 
     def make(work: Path) -> dict[str, Any]:
-        (work / "exports").symlink_to(folder, target_is_directory=True)
-        return {"num_files": len(files), "num_bytes": sum(file.stat().st_size for file in files), "synthetic": False}
+        counted = flatten_source(source.kind, folder, source.remittances, work, context.log.info)
+        layout = source_layout(PROJECT_FOLDER, source.kind, folder, work, source.remittances)
+        return {
+            "num_files": len(files) + len(remittances),
+            "num_bytes": sum(file.stat().st_size for file in files + remittances),
+            "absent_tables": list(layout.absent),
+            "ignored_columns": {name: list(columns) for name, columns in layout.ignored_columns.items()},
+            "flattened": counted,
+            "synthetic": False,
+        }
 
-    return store.build("hospital_exports", make, parameters={"path": str(folder), "listing": listing_hash(files)})
+    return store.build(
+        "hospital_exports",
+        make,
+        parameters={"path": str(folder), "listing": listing_hash(files), "remittances": listing_hash(remittances)},
+        code=["lang1_assets.ops.sources"],
+        on_wait=context.log.warning,
+    )
 
 
-def exports_folder(artifact: Artifact) -> Path:
-    linked = artifact.path / "exports"
-    return linked.resolve() if linked.is_symlink() else artifact.path
+def find_layout(settings: Settings, exports: Artifact) -> SourceLayout:
+    source = settings.source
+    if source.postgres_schema is not None:
+        from lang1_assets.ops.sources import server
+
+        return server.server_layout(PROJECT_FOLDER, source.kind, source.postgres_schema)
+    return source_layout(PROJECT_FOLDER, source.sql_kind, source.path or exports.path, exports.path, source.remittances)
 
 
 def web_text_source(settings: Settings) -> dg.AssetsDefinition:
@@ -164,21 +195,29 @@ def take_web_text(settings: Settings, store: ArtifactStore) -> Artifact:
     return store.build("web_text_source", make, parameters={"path": str(folder), "listing": listing_hash(files)})
 
 
-def dbt_project() -> DbtProject:
-    """The SQL project, its manifest prepared if it is missing or older than the SQL."""
-    project = DbtProject(project_dir=PROJECT_FOLDER, profiles_dir=PROJECT_FOLDER)
+def dbt_project(settings: Settings) -> DbtProject:
+    """The SQL project for one kind of source, its manifest prepared if it is missing or older than the SQL."""
+    source = settings.source
+    parts = [source.sql_kind, *(["x12_835"] if source.remittances else []), source.database]
+    project = DbtProject(
+        project_dir=PROJECT_FOLDER,
+        profiles_dir=PROJECT_FOLDER,
+        target_path=Path("target") / "-".join(parts),
+        target=source.database,
+    )
     newest = max(path.stat().st_mtime for path in _dbt_sources())
     if not project.manifest_path.exists() or project.manifest_path.stat().st_mtime < newest:
-        prepare_manifest(project.manifest_path)
+        prepare_manifest(project.manifest_path, settings)
     return project
 
 
-def prepare_manifest(path: Path) -> None:
+def prepare_manifest(path: Path, settings: Settings) -> None:
     """Parse the SQL project; several processes may do so at once, each beside the other, and the last one stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as beside:
         where = ["--project-dir", str(PROJECT_FOLDER), "--profiles-dir", str(PROJECT_FOLDER)]
-        command = [DBT_EXECUTABLE, "parse", *where, "--target-path", beside, "--log-path", beside]
+        kind = ["--target", settings.source.database, "--vars", json.dumps(source_variables(settings.source))]
+        command = [DBT_EXECUTABLE, "parse", *where, *kind, "--target-path", beside, "--log-path", beside]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{PROJECT_FOLDER}: dbt parse failed:\n{done.stdout[-3000:]}")
@@ -193,19 +232,8 @@ def _dbt_sources() -> list[Path]:
     ]
 
 
-def dbt_variables(settings: Settings, exports_path: Path, parquet_path: Path) -> dict[str, Any]:
-    return {
-        "exports_path": str(exports_path),
-        "parquet_path": str(parquet_path),
-        "split_seed": settings.seed,
-        "split_by": settings.cohorts.split_by,
-        "hp_max_hours_after_admission": settings.cohorts.hp_max_hours_after_admission,
-        "readmission_days": settings.cohorts.readmission_days,
-    }
-
-
 def warehouse(settings: Settings) -> Any:
-    project = dbt_project()
+    project = dbt_project(settings)
 
     # All source tables are the one asset that writes the exports.
     translator = DagsterDbtTranslator(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
@@ -219,18 +247,21 @@ def warehouse(settings: Settings) -> Any:
                 allow_retries=False,
             )
         source = store.get("hospital_exports")
-        folder = exports_folder(source)
-        exports.check_exports(folder)
+        layout = find_layout(settings, source)
         events: list[Any] = []
 
         def make(work: Path) -> dict[str, Any]:
-            variables = dbt_variables(settings, folder, work)
+            variables = dbt_variables(settings) | {"source_layout": layout.parts, "parquet_path": str(work)}
             build = dbt.cli(["build", "--vars", json.dumps(variables)], context=context)
             # dbt repeats each of its 150 lines on stdout; its log file has them. One by one: what was found before a
             # failing test is kept.
             with contextlib.redirect_stdout(io.StringIO()):
                 for event in build.stream():
                     events.append(event)
+            if settings.source.postgres_schema is not None:
+                from lang1_assets.ops.sources import server
+
+                server.fetch_tables(parquet_tables(project.manifest_path), work)
             checks = [check_record(event) for event in events if isinstance(event, dg.AssetCheckResult)]
             (work / CHECKS_FILE).write_text(json.dumps(checks, indent=1))
             return {"num_checks": len(checks)}
@@ -241,10 +272,10 @@ def warehouse(settings: Settings) -> Any:
                 make,
                 inputs=[source],
                 parameters={
-                    "sql": folder_hash(PROJECT_FOLDER / "models") + folder_hash(PROJECT_FOLDER / "macros"),
-                    "variables": dbt_variables(settings, Path(), Path()),
+                    "sql": sql_hash(),
+                    "variables": dbt_variables(settings),
+                    "database": settings.source.database,
                 },
-                code=["lang1_assets.ops.charlson"],
                 on_wait=context.log.warning,
             )
         except Exception:
@@ -255,6 +286,12 @@ def warehouse(settings: Settings) -> Any:
         yield from (reused_events(context, artifact) if artifact.reused else events)
 
     return _warehouse
+
+
+def parquet_tables(manifest: Path) -> list[str]:
+    """The tables that later stages read, which on a server do not become files by themselves."""
+    nodes = json.loads(manifest.read_text())["nodes"].values()
+    return sorted(node["name"] for node in nodes if node.get("config", {}).get("materialized") == "parquet")
 
 
 def reject_lines(warehouse_folder: Path) -> list[str]:

@@ -11,9 +11,10 @@ import dagster as dg
 from lang1_assets.materialization import MODEL_OWNER, RESEARCH_OWNER, markdown_table, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import dated_exports
-from lang1_assets.resources.store import Artifact, ArtifactStore, folder_hash, listing_hash
+from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, lang1_home
+from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, sql_hash
 
 GROUP = "operate"
 LANDED_JOB = "evaluate_landed_export"
@@ -28,7 +29,6 @@ CODE = [
     "lang1_assets.ops.prompts",
     "lang1_assets.ops.results",
 ]
-PROJECT_FOLDER = Path(__file__).parent.parent / "dbt_notes"
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -137,7 +137,8 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
             parameters={
                 "export": listing_hash(sorted(folder.glob("*.csv"))),
                 "evaluate": settings.evaluate.model_dump(exclude={"batch_size"}),
-                "sql": folder_hash(PROJECT_FOLDER / "models"),
+                "sql": sql_hash(),
+                "cohorts": dbt_variables(settings),
             },
             code=CODE,
             on_wait=context.log.warning,
@@ -158,13 +159,21 @@ def evaluate_export(
     context: dg.AssetExecutionContext, settings: Settings, folder: Path, work: Path, model: Artifact
 ) -> list[dict[str, Any]]:
     """Extraction, cleaning, cohorts and scoring of one export; the same steps as the main path, in one asset."""
-    from lang1_assets.ops import cleaning, evaluation, exports, results, sql_build
+    from lang1_assets.ops import cleaning, evaluation, results, sql_build
     from lang1_assets.ops.labeling import join_text, write_examples
+    from lang1_assets.ops.sources.intake import flatten_source, source_layout
 
-    exports.check_exports(folder)
     context.log.info("building cohorts of the export")
-    tables = work / "tables"
-    sql_build.build_tables(PROJECT_FOLDER, folder, tables, evaluate_only=True, seed=settings.seed)
+    tables, flattened = work / "tables", work / "flattened"
+    flattened.mkdir(exist_ok=True)
+    flatten_source(settings.source.kind, folder, None, flattened, context.log.info)
+    layout = source_layout(PROJECT_FOLDER, settings.source.sql_kind, folder, flattened)
+    variables = dbt_variables(settings) | {
+        "source_layout": layout.parts,
+        "claims_kind": "source",
+        "evaluate_only": True,
+    }
+    sql_build.build_tables(PROJECT_FOLDER, tables, variables)
     cleaning.clean_notes(
         [tables / "staged_notes.parquet"],
         work / "clean",

@@ -1,7 +1,7 @@
 """What a run is: the typed, validated reading of one profile file. No torch here: the Dagster definitions import this.
 
 A profile is YAML. `extends: other.yaml` takes everything from another profile and changes what it names, so a variant is
-never a copied file. Relative paths are relative to the profile that names them. Every problem in a profile is reported at
+never a copied file; `extends: [lang1-1b, mimic-iii]` takes one after another. Relative paths are relative to the profile that names them. Every problem in a profile is reported at
 once, each with its field, the value found and what was expected.
 """
 
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lang1_assets.ops.schemas import DEVELOPMENT_SPLITS, SPLITS
 from lang1_assets.ops.tasks import TASKS
 
 PROFILE_FOLDER = Path(__file__).parent / "profiles"
@@ -26,6 +27,7 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Recipe = Literal["joint", "readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
+TaskName = Literal["readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
 Corpus = Literal["notes", "notes_plus", "web_text"]
 
 
@@ -46,20 +48,52 @@ def _require_path(section: Any, kind: str, what: str) -> Any:
 
 
 class Source(Section):
-    """Where the hospital's tables come from."""
+    """Where the hospital's records come from."""
 
-    kind: Literal["embedded", "csv"] = "embedded"
-    """`embedded`: the synthetic hospital that ships with the project. `csv`: a folder of exports."""
+    kind: Literal["embedded", "tables", "mimic_iii", "mimic_iv", "omop", "fhir"] = "embedded"
+    """`embedded`: the synthetic hospital that ships with the project. `tables`: files in the project's own columns.
+    `mimic_iii`, `mimic_iv`, `omop`: files as those are distributed. `fhir`: a bulk export."""
     path: Path | None = None
-    """Folder of CSV exports (kind `csv` only)."""
+    """Folder of the files (not for kind `embedded`, nor with `postgres_schema`)."""
+    postgres_schema: str | None = None
+    """Schema of a PostgreSQL server that has the tables, instead of `path`. Where the server is comes from the
+    environment: LANG1_POSTGRES_HOST, _PORT, _USER, _PASSWORD, _DATABASE."""
+    remittances: Path | None = None
+    """Folder of X12 835 files, from which claims come; their account numbers are the encounters' ids."""
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    """Encoding of CSV files; a row with bytes that are not of it is a reject."""
+    minimum_plausible_date: date = date(1900, 1, 1)
+    maximum_plausible_date: date = date(2100, 1, 1)
+    """Dates outside [minimum, maximum) are rejects; widen for date-shifted records (MIMIC lies in 2100 - 2200)."""
+    fhir_superseded_notes: Literal["drop_replaced", "drop", "keep"] = "drop_replaced"
+    """FHIR notes called superseded: leave out those that another note replaces, all, or none."""
     num_encounters: PositiveInt = 45_000
     """Admissions that the embedded hospital simulates, 2003 to 2024."""
     dirt_rate: Annotated[float, Field(ge=0, le=0.2)] = 0.01
     """Share of rows that the embedded hospital spoils on purpose."""
 
     @model_validator(mode="after")
-    def _path_when_needed(self) -> Source:
-        return _require_path(self, "csv", "the folder with patients.csv, encounters.csv, notes*.csv and the others")
+    def _one_place(self) -> Source:
+        places = [name for name in ("path", "postgres_schema") if getattr(self, name) is not None]
+        if self.kind == "embedded" and places:
+            raise ValueError(f"{places[0]} is given, but kind is 'embedded'; set the kind of the records or remove it")
+        if self.kind != "embedded" and len(places) != 1:
+            raise ValueError(f"kind '{self.kind}' needs either path (a folder of files) or postgres_schema")
+        if self.kind == "fhir" and self.postgres_schema:
+            raise ValueError("kind 'fhir' is read from files; give path")
+        if self.postgres_schema and self.remittances:
+            raise ValueError("remittances are read from files; leave them out or give path instead of postgres_schema")
+        return self
+
+    @property
+    def sql_kind(self) -> str:
+        """The kind as the SQL project calls it."""
+        return "tables" if self.kind == "embedded" else self.kind
+
+    @property
+    def database(self) -> Literal["duckdb", "postgres"]:
+        """Where the SQL runs."""
+        return "postgres" if self.postgres_schema else "duckdb"
 
 
 class WebText(Section):
@@ -78,14 +112,91 @@ class WebText(Section):
         return _require_path(self, "slimpajama", "the folder with the .jsonl.zst files")
 
 
-class Cohorts(Section):
-    """Choices where the paper leaves room (section 5.2.2); the defaults are its letter."""
+NoteChoice = Literal["first", "last", "all", "preferred"]
+NotNegativeInt = Annotated[int, Field(ge=0)]
+DateWindow = tuple[date, date]
 
-    hp_max_hours_after_admission: PositiveInt = 24
-    """An H&P written later than this is not an admission note."""
-    readmission_days: PositiveInt = 30
+
+class Cohorts(Section):
+    """Choices where the paper leaves room (sections 5.2.2, 5.2.3); the defaults are its letter."""
+
+    stay_classes: tuple[str, ...] = ("inpatient",)
+    """Encounter classes that are hospital stays, as index stays and as readmissions alike."""
+    splits: Literal["calendar", "shares"] = "calendar"
+    """`calendar`: development and temporal tests by discharge date. `shares`: one development set, for shifted dates."""
+    split_windows: dict[Literal["inpatient", "insurance_denial"], dict[str, DateWindow]] = {
+        "inpatient": {
+            "development": (date(2013, 1, 1), date(2021, 6, 1)),
+            "temporal_2021": (date(2021, 6, 1), date(2022, 1, 1)),
+            "temporal_2024": (date(2024, 1, 1), date(2025, 1, 1)),
+        },
+        "insurance_denial": {
+            "development": (date(2021, 5, 1), date(2022, 3, 1)),
+            "temporal_2021": (date(2022, 3, 1), date(2022, 5, 1)),
+            "temporal_2024": (date(2024, 1, 1), date(2024, 2, 1)),
+        },
+    }
+    """Windows of the discharge date, last day excluded; the split `temporal_2021` or `temporal_2024` may lie in other years."""
+    split_shares: dict[TaskName, tuple[PositiveInt, PositiveInt, PositiveInt]] = {task: (80, 10, 10) for task in TASKS}
+    """Percent of the development window in train, val and test."""
     split_by: Literal["note", "patient"] = "note"
     """The paper splits notes, because patients do come back to a deployed model (appendix L)."""
+    hp_max_hours_before_admission: NotNegativeInt = 720
+    hp_max_hours_after_admission: NotNegativeInt = 24
+    """An H&P written outside these hours is not an admission note."""
+    hp_when_several: NoteChoice = "first"
+    """Which H&P stands for its stay; `preferred` follows the source's own order (MIMIC-III, 5.2.3)."""
+    discharge_note_when_several: NoteChoice = "last"
+    discharge_note_max_hours_after_discharge: NotNegativeInt = 24
+    """A discharge note signed later may already know what came next."""
+    readmission_days: PositiveInt = 30
+    readmission_excluded_departments: tuple[str, ...] = ("Rehabilitation", "Dialysis", "Palliative Care")
+    readmission_ignored_admission_types: tuple[str, ...] = ()
+    """Admissions of these types are no readmissions: elective ones, say. All-cause by default."""
+    readmission_minimum_gap_hours: NotNegativeInt = 0
+    """An admission within these hours of the discharge is a transfer and no readmission."""
+    readmission_censored: Literal["drop", "keep"] = "drop"
+    """Stays whose window ends after their follow-up does."""
+    readmission_deaths_in_window: Literal["negative", "drop"] = "negative"
+    """Patients who died at home within the window."""
+    readmission_excludes_deaths: bool = True
+    """Patients who died in hospital cannot return."""
+    death_dispositions: Annotated[tuple[str, ...], Field(min_length=1)] = ("Expired",)
+    denial_claim_statuses: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "final, adverse determination",
+        "final, favorable determination",
+    )
+    unknown_claim_statuses: Literal["negative", "drop"] = "negative"
+    """Claims with another status: negative (the paper), or dropped unless in `known_negative_claim_statuses`."""
+    known_negative_claim_statuses: tuple[str, ...] = ("approved", "paid", "final, paid", "final, approved")
+    length_of_stay_unit: Literal["calendar_days", "elapsed_days"] = "calendar_days"
+    """Whole days between dates, or hours / 24 with the bins as upper bounds (MIMIC-III, 5.2.3)."""
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Cohorts:
+        missing = [task for task in TASKS if task not in self.split_shares]
+        wrong = [task for task, shares in self.split_shares.items() if sum(shares) != 100]
+        if missing or wrong:
+            raise ValueError(
+                f"split_shares: give three percentages that add up to 100 for {', '.join(missing + wrong)}"
+            )
+        windows = {name: set(held) for name, held in self.split_windows.items()}
+        expected = {"development", "temporal_2021", "temporal_2024"}
+        if set(windows) != {"inpatient", "insurance_denial"} or any(held != expected for held in windows.values()):
+            raise ValueError(
+                "split_windows: give development, temporal_2021, temporal_2024 for inpatient and insurance_denial"
+            )
+        return self
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """The splits that a cohort has."""
+        return SPLITS if self.splits == "calendar" else DEVELOPMENT_SPLITS
+
+    @property
+    def headline_split(self) -> str:
+        """The test on which results are compared: the latest one."""
+        return self.split_names[-1]
 
 
 class Cleaning(Section):
@@ -352,18 +463,22 @@ def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected a mapping of settings, found {type(values).__name__}")
     _absolute_paths(values, path.parent)
-    parent = values.pop("extends", None)
-    if parent is None:
-        return values
-    if not isinstance(parent, str):
-        raise SettingsError(f"{path}: extends: expected one profile's name or path, found {type(parent).__name__}")
-    base = (path.parent / parent).resolve() if parent.endswith((".yaml", ".yml")) else profile_path(parent)
-    return _merge(_read_profile(base, (*seen, path)), values)
+    parents = values.pop("extends", None) or []
+    if not isinstance(parents, (str, list)):
+        raise SettingsError(f"{path}: extends: expected profiles' names or paths, found {type(parents).__name__}")
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        if not isinstance(parent, str):
+            raise SettingsError(f"{path}: extends: expected profiles' names or paths, found {type(parent).__name__}")
+        base = (path.parent / parent).resolve() if parent.endswith((".yaml", ".yml")) else profile_path(parent)
+        merged = _merge(merged, _read_profile(base, (*seen, path)))
+    return _merge(merged, values)
 
 
 def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
     for section, field in (
         ("source", "path"),
+        ("source", "remittances"),
         ("web_text", "path"),
         ("web_text", "questions"),
         ("tokenizer", "path"),

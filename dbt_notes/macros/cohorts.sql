@@ -1,12 +1,29 @@
 {#- Calendar days between two times: 0 for admission and discharge on one date. -#}
-{%- macro length_of_stay_days(admit_time, discharge_time) -%}
+{%- macro calendar_days(admit_time, discharge_time) -%}
 (cast({{ discharge_time }} as date) - cast({{ admit_time }} as date))
+{%- endmacro -%}
+
+
+{#- The length of a stay on which its class is decided, in the unit of `length_of_stay_unit`. -#}
+{%- macro length_of_stay_days(admit_time, discharge_time) -%}
+{%- if var("length_of_stay_unit") == "calendar_days" -%}
+{{ calendar_days(admit_time, discharge_time) }}
+{%- elif var("length_of_stay_unit") == "elapsed_days" -%}
+(extract(epoch from ({{ discharge_time }} - {{ admit_time }})) / 86400.0)
+{%- else -%}
+{{ wrong_choice("length_of_stay_unit", ["calendar_days", "elapsed_days"]) }}
+{%- endif -%}
+{%- endmacro -%}
+
+
+{%- macro wrong_choice(name, choices) -%}
+{{ exceptions.raise_compiler_error(name ~ ": expected one of " ~ choices | join(", ") ~ ", found '" ~ var(name) ~ "'") }}
 {%- endmacro -%}
 
 
 {#- A list of texts as SQL literals, lower case. -#}
 {%- macro lower_list(texts) -%}
-({%- for text in texts -%}'{{ text | lower | replace("'", "''") }}'{{ ", " if not loop.last }}{%- endfor -%})
+({%- for text in texts -%}{{ sql_text(text | lower) }}{{ ", " if not loop.last }}{%- else -%}null{%- endfor -%})
 {%- endmacro -%}
 
 
@@ -14,6 +31,10 @@
 {%- macro study_window(windows, discharge_time) -%}
 {%- if var("evaluate_only") -%}
 case when {{ discharge_time }} is not null then 'landed' end
+{%- elif var("splits") == "shares" -%}
+case when {{ discharge_time }} is not null then 'development' end
+{%- elif var("splits") != "calendar" -%}
+{{ wrong_choice("splits", ["calendar", "shares"]) }}
 {%- else -%}
 case
         {%- for name, bounds in var("split_windows")[windows].items() %}
@@ -27,8 +48,9 @@ case
 {%- endmacro -%}
 
 
-{#- True for the note that an encounter contributes, among its notes for which `eligible` holds. -#}
-{%- macro is_chosen_note(eligible, which) -%}
+{#- True for the note that an encounter contributes; except with 'preferred', among those for which `eligible` holds. -#}
+{%- macro is_chosen_note(eligible, choice) -%}
+{%- set which = var(choice) -%}
 {%- if which == "all" -%}
 {{ eligible }}
 {%- elif which in ("first", "last") -%}
@@ -39,9 +61,20 @@ case
             order by written_time {{ "desc" if which == "last" }}, note_id
         ) = 1
     )
+{%- elif which == "preferred" -%}
+row_number() over (
+        partition by encounter_id
+        order by preference asc nulls last, num_characters desc, written_time, note_id
+    ) = 1
 {%- else -%}
-{{ exceptions.raise_compiler_error("which note: expected 'first', 'last' or 'all', found '" ~ which ~ "'") }}
+{{ wrong_choice(choice, ["first", "last", "all", "preferred"]) }}
 {%- endif -%}
+{%- endmacro -%}
+
+
+{#- A stay of a class that counts, as index stay and as readmission alike. -#}
+{%- macro is_stay(encounter_class) -%}
+{{ encounter_class }} in {{ lower_list(var("stay_classes")) }}
 {%- endmacro -%}
 
 
@@ -50,26 +83,43 @@ case
   Both the cohorts and their attrition are made from this list.
 -#}
 {%- macro cohort_steps(task) -%}
-{%- set hp = [
-    ["encounter_has_ended", "the encounter has a discharge time"],
+{%- set stay = [
+    ["is_stay", "written in a hospital stay (" ~ var("stay_classes") | join(", ") ~ ")"],
+    ["encounter_has_ended", "the stay has a discharge time"],
     ["is_in_study_window", "discharged within the study windows"],
-    ["is_written_in_time", "written within the hours allowed around admission and before discharge"],
-    ["is_chosen_note", "the one note chosen for its encounter"],
 ] -%}
+{%- set hours = var("hp_max_hours_after_admission") -%}
+{%- set in_time = [
+    ["is_written_in_time", "written at most " ~ hours ~ " hours after admission"],
+    ["is_written_before_discharge", "written before discharge"],
+] -%}
+{%- set chosen = [["is_chosen_note", "the one note chosen for its stay (" ~ var("hp_when_several") ~ ")"]] -%}
+{#- The paper's heuristic chooses first and judges the time of the chosen note (5.2.3). -#}
+{%- set hp = stay + (chosen + in_time if var("hp_when_several") == "preferred" else in_time + chosen) -%}
+{#- A step that the settings switch off is not shown. -#}
+{%- set excluded = var("readmission_excluded_departments") -%}
+{%- set departments = [["is_acute_department", "not from " ~ excluded | join(", ")]] if excluded else [] -%}
+{%- set alive = [["is_discharged_alive", "discharged alive"]] if var("readmission_excludes_deaths") else [] -%}
+{%- set days = var("readmission_days") -%}
+{%- set followed = [] -%}
+{%- if var("readmission_censored") == "drop" -%}
+    {%- do followed.append(["has_complete_follow_up", "followed up for all " ~ days ~ " days"]) -%}
+{%- endif -%}
+{%- if var("readmission_deaths_in_window") == "drop" -%}
+    {%- do followed.append(["is_alive_or_readmitted", "alive or readmitted " ~ days ~ " days after discharge"]) -%}
+{%- endif -%}
 {{ return({
-    "readmission": [
-        ["encounter_has_ended", "the encounter has a discharge time"],
-        ["is_in_study_window", "discharged within the study windows"],
-        ["is_acute_department", "not from rehabilitation, dialysis or palliative care"],
-        ["is_discharged_alive", "discharged alive"],
-        ["is_written_in_time", "written within the hours allowed after discharge"],
-        ["is_chosen_note", "the one note chosen for its encounter"],
-        ["has_complete_follow_up", "followed up for the whole readmission window"],
-    ],
+    "readmission": stay + departments + alive + [
+        [
+            "is_written_in_time",
+            "written at most " ~ var("discharge_note_max_hours_after_discharge") ~ " hours after discharge",
+        ],
+        ["is_chosen_note", "the one note chosen for its stay (" ~ var("discharge_note_when_several") ~ ")"],
+    ] + followed,
     "mortality": hp,
     "length_of_stay": hp,
-    "comorbidity": hp + [["has_label", "the encounter has ICD codes"]],
-    "insurance_denial": hp + [["has_label", "the encounter has a claim whose status decides the label"]],
+    "comorbidity": hp + [["has_label", "the stay has ICD codes"]],
+    "insurance_denial": hp + [["has_label", "the stay has a claim whose status decides the label"]],
 }[task]) }}
 {%- endmacro -%}
 
@@ -93,7 +143,11 @@ case
 {%- macro cohort_of(task) -%}
 {%- set unit = {"note": "note_id", "patient": "subject_id"}.get(var("split_by")) -%}
 {%- if not unit -%}
-    {%- do exceptions.raise_compiler_error("split_by: expected 'note' or 'patient', found '" ~ var("split_by") ~ "'") -%}
+    {%- do wrong_choice("split_by", ["note", "patient"]) -%}
+{%- endif -%}
+{%- set train, val, test = var("split_shares")[task] -%}
+{%- if train + val + test != 100 -%}
+    {%- do exceptions.raise_compiler_error("split_shares." ~ task ~ ": expected three shares that add up to 100") -%}
 {%- endif -%}
 with candidates as (
     select * from {{ ref("candidates_" ~ task) }}
@@ -122,8 +176,8 @@ parts as (
     select
         unit_id,
         case
-            when unit_rank * 10 <= num_units * 8 then 'train'
-            when unit_rank * 10 <= num_units * 9 then 'val'
+            when unit_rank * 100 <= num_units * {{ train }} then 'train'
+            when unit_rank * 100 <= num_units * {{ train + val }} then 'val'
             else 'test'
         end as part
     from ranked_units

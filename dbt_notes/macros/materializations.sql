@@ -21,3 +21,19 @@ create or replace view {{ this }} as select * from read_parquet('{{ location }}'
 {%- do adapter.commit() -%}
 {{ return({"relations": [this.incorporate(type="view")]}) }}
 {%- endmaterialization -%}
+
+
+{#- On a server the same tables are tables; `lang1_assets.ops.sources.server` fetches them after the build. -#}
+{%- materialization parquet, adapter="postgres" -%}
+{%- set existing = load_cached_relation(this) -%}
+{{ run_hooks(pre_hooks) }}
+{%- if existing is not none -%}
+    {%- do adapter.drop_relation(existing) -%}
+{%- endif -%}
+{%- call statement("main") -%}
+create table {{ this }} as {{ sql }}
+{%- endcall -%}
+{{ run_hooks(post_hooks) }}
+{%- do adapter.commit() -%}
+{{ return({"relations": [this.incorporate(type="table")]}) }}
+{%- endmaterialization -%}

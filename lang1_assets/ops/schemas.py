@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-# The hospital's exports: CSV files with a header and RFC 4180 quoting (quotes doubled, newlines allowed inside quotes).
-# Everything is read as text first; staging casts, and a row that does not cast is a reject with its reason.
+# What the embedded hospital writes: CSV files with a header and RFC 4180 quoting (quotes doubled, newlines allowed inside
+# quotes), of kind `tables`. Columns of any kind of source are declared in dbt_notes/dbt_project.yml (`source_tables`).
 EXPORT_COLUMNS: dict[str, tuple[str, ...]] = {
     "patients": ("subject_id", "birth_date", "sex", "race", "ethnicity", "borough"),
     "encounters": (
@@ -37,8 +37,8 @@ EXPORT_COLUMNS: dict[str, tuple[str, ...]] = {
     "claims": ("claim_id", "encounter_id", "status", "status_time"),
 }
 
-NOTE_TYPES = ("hp", "discharge", "progress", "radiology", "pathology")
-"""History and physical, discharge summary, progress note, radiology report, pathology report."""
+NOTE_TYPES = ("hp", "discharge", "progress", "radiology", "pathology", "other")
+"""History and physical, discharge summary, progress note, radiology report, pathology report, any other."""
 
 NARRATIVE_FIELDS = ("narrative", "impression", "addendum")
 """The text columns of a note, joined in this order by cleaning (paper section 5.1)."""
@@ -46,6 +46,9 @@ NARRATIVE_FIELDS = ("narrative", "impression", "addendum")
 SPLITS = ("train", "val", "test", "temporal_2021", "temporal_2024")
 """ReMedE's five splits (paper 5.2.2). For insurance denial `temporal_2021` is March and April 2022: the paper's Table B1
 uses the column of that name, its text gives the dates."""
+
+DEVELOPMENT_SPLITS = ("train", "val", "test")
+"""What a source without true dates has."""
 
 TIMESTAMP = pa.timestamp("us")
 
@@ -108,6 +111,24 @@ task's options."""
 
 EXAMPLES = COHORT.append(pa.field("text", pa.string()))
 """A cohort joined with clean text: what finetuning and evaluation read."""
+
+TIMING = pa.schema(
+    [
+        ("task", pa.string()),
+        ("note_id", pa.string()),
+        ("written_time", TIMESTAMP),
+        ("admit_time", TIMESTAMP),
+        ("discharge_time", TIMESTAMP),
+        ("prediction_time", TIMESTAMP),
+        ("outcome_time", TIMESTAMP),
+        ("follow_up_end", TIMESTAMP),
+        ("num_characters", pa.int64()),
+        ("department", pa.string()),
+        ("author_id", pa.string()),
+    ]
+)
+"""One row a labelled note: when everything happened around it, for the leak checks. `outcome_time` is when the label was
+known (null where unknown), `follow_up_end` only for readmission."""
 
 PREDICTIONS = pa.schema(
     [

@@ -35,6 +35,8 @@ select
     encounter_id,
     subject_id,
     written_time as prediction_time,
+    discharge_time as outcome_time,
+    cast(null as timestamp) as follow_up_end,
     study_window,
     label,
     {{ left_at_step("comorbidity") }} as left_at_step

@@ -28,6 +28,8 @@ select
     encounter_id,
     subject_id,
     written_time as prediction_time,
+    discharge_time as outcome_time,
+    cast(null as timestamp) as follow_up_end,
     study_window,
     label,
     {{ left_at_step("length_of_stay") }} as left_at_step

@@ -25,6 +25,8 @@ select
     encounter_id,
     subject_id,
     written_time as prediction_time,
+    discharge_time as outcome_time,
+    cast(null as timestamp) as follow_up_end,
     study_window,
     label,
     {{ left_at_step("mortality") }} as left_at_step

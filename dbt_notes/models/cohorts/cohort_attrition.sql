@@ -23,7 +23,7 @@ steps as (
     select
         '{{ task }}' as task,
         {{ loop.index }} as step_number,
-        '{{ meaning }}' as step
+        {{ sql_text(meaning) }} as step
     {%- endfor %}
     {{ "union all" if not loop.last }}
     {%- endfor %}

@@ -7,11 +7,12 @@ with stays as (
 select
     encounter_id,
     subject_id,
+    encounter_class,
     admit_time,
     discharge_time,
     department,
     admission_type,
     discharge_disposition,
-    cast({{ length_of_stay_days("admit_time", "discharge_time") }} as integer) as length_of_stay_days
+    cast({{ calendar_days("admit_time", "discharge_time") }} as integer) as length_of_stay_days
 from stays
 order by encounter_id

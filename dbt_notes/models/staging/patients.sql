@@ -10,6 +10,8 @@ select
     sex,
     race,
     ethnicity,
-    borough
+    borough,
+    death_date,
+    follow_up_end
 from people
 order by subject_id

@@ -1,14 +1,23 @@
 {{ config(materialized="parquet") }}
 
 with left_out as (
-    {%- for table_name in export_columns() %}
+    {%- for table_name in contract_tables() %}
     select
-        '{{ table_name }}' as source,
+        source_table as source,
         row_id,
         reject_reason as reason
     from {{ ref("checked_" ~ table_name) }}
     where reject_reason is not null
     {{ "union all" if not loop.last }}
+    {%- endfor %}
+    {%- for table_name in source_parts().get("lookups", {}) %}
+    union all
+    select
+        '{{ table_name }}' as source,
+        row_name as row_id,
+        reject_reason as reason
+    from {{ ref(var("source_kind") ~ "__" ~ table_name) }}
+    where reject_reason is not null
     {%- endfor %}
 )
 

@@ -2,11 +2,12 @@
 
 with landed as (
     select
-        rowid as landed_row,
+        source_table,
+        landed_row,
         narrative,
         impression,
         addendum
-    from {{ ref("raw_notes") }}
+    from {{ ref(source_model("notes")) }}
 ),
 
 notes as (
@@ -26,5 +27,8 @@ select
     landed.impression,
     landed.addendum
 from notes
-inner join landed on notes.landed_row = landed.landed_row
+inner join landed
+    on
+        notes.source_table = landed.source_table
+        and notes.landed_row = landed.landed_row
 order by notes.note_id

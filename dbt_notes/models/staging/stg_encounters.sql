@@ -1,6 +1,7 @@
 select
     encounter_id,
     subject_id,
+    encounter_class,
     admit_time,
     discharge_time,
     department,

@@ -5,6 +5,8 @@ select
     note_type,
     department,
     author_id,
-    written_time
+    written_time,
+    preference,
+    num_characters
 from {{ ref("checked_notes") }}
 where reject_reason is null

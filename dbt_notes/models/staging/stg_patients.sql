@@ -4,6 +4,8 @@ select
     sex,
     race,
     ethnicity,
-    borough
+    borough,
+    death_date,
+    follow_up_end
 from {{ ref("checked_patients") }}
 where reject_reason is null

@@ -1,6 +1,11 @@
-{% test has_rows(model) %}
-select 1 as is_empty
-where not exists (select 1 from {{ model }})
+{#- A cohort may be empty only where the source lacks what its task needs. -#}
+{% test has_rows(model, task) %}
+select task
+from {{ ref("task_inputs") }}
+where
+    task = '{{ task }}'
+    and is_supplied
+    and not exists (select 1 from {{ model }})
 {% endtest %}
 
 

@@ -1,3 +1,0 @@
-{{ config(post_hook=keep_malformed_lines("encounters")) }}
-
-{{ landed_rows("encounters") }}

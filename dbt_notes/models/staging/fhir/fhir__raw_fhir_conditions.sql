@@ -1,0 +1,3 @@
+{{ config(materialized="table", post_hook=keep_malformed_lines("fhir_conditions")) }}
+
+{{ landed_table("fhir_conditions") }}

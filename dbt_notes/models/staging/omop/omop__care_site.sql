@@ -1,0 +1,1 @@
+{{ checked_lookup("care_site") }}

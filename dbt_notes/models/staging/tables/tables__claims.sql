@@ -1,0 +1,11 @@
+with landed as (
+    select * from {{ ref("tables__raw_claims") }}
+)
+
+select
+    claim_id,
+    encounter_id,
+    status,
+    status_time,
+    {{ carried("claims", "claim_id") }}
+from landed

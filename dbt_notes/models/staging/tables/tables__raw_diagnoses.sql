@@ -1,0 +1,3 @@
+{{ config(materialized="table", post_hook=keep_malformed_lines("diagnoses")) }}
+
+{{ landed_table("diagnoses") }}

@@ -1,0 +1,85 @@
+"""The header of a table file, and whether the file was cut off, without reading its rows into memory."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MAXIMUM_HEADER_BYTES = 100_000
+"""A file without line breaks is read no further than this."""
+BLOCK_BYTES = 1 << 24
+
+
+class HeaderProblem(ValueError):
+    """What is wrong with a file's header; the message follows the file's name."""
+
+
+def read_header(file: Path) -> tuple[str, ...]:
+    """The column names of a CSV (`.csv`, `.csv.gz`) or Parquet file.
+
+    Raises:
+        HeaderProblem: the file cannot be opened, is empty, or has no header that could be read.
+    """
+    try:
+        names = _parquet_names(file) if file.name.lower().endswith(".parquet") else _csv_names(file)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise HeaderProblem("is not a whole gzip file; export or copy it again") from None
+    except pa.ArrowInvalid:
+        raise HeaderProblem("is not a whole Parquet file; export or copy it again") from None
+    except OSError as error:
+        raise HeaderProblem(f"cannot be opened ({error.strerror}); make it readable") from None
+    except UnicodeDecodeError:
+        raise HeaderProblem("has a header that is not UTF-8 text; export it as CSV in UTF-8") from None
+    if not names:
+        raise HeaderProblem("is empty; a header line is required even when there are no rows")
+    return names
+
+
+def end_problem(file: Path) -> str | None:
+    """A copy that was cut off ends inside a quoted field; DuckDB then drops its last rows without an error."""
+    name = file.name.lower()
+    if name.endswith(".parquet"):
+        return None
+    try:
+        if not name.endswith(".gz") and _ends_with_line_break(file):
+            return None
+        with _opened(file) as content:
+            num_quotes = sum(block.count(b'"') for block in _blocks(content))
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return "is not a whole gzip file, so it was cut off; export or copy it again"
+    return None if num_quotes % 2 == 0 else "ends inside a quoted field, so it was cut off; export or copy it again"
+
+
+def _parquet_names(file: Path) -> tuple[str, ...]:
+    return tuple(pq.read_schema(file).names)
+
+
+def _csv_names(file: Path) -> tuple[str, ...]:
+    with _opened(file) as lines:
+        first_line = lines.readline(MAXIMUM_HEADER_BYTES).decode("utf-8-sig")
+    try:
+        return tuple(name.strip() for name in next(csv.reader([first_line]), []))
+    except csv.Error:
+        raise HeaderProblem("has a first line that is not its header; write the column names there") from None
+
+
+def _opened(file: Path) -> IO[bytes]:
+    return gzip.open(file, "rb") if file.name.lower().endswith(".gz") else file.open("rb")  # type: ignore[return-value]
+
+
+def _ends_with_line_break(file: Path) -> bool:
+    with file.open("rb") as content:
+        content.seek(-1, os.SEEK_END)
+        return content.read(1) in b"\r\n"
+
+
+def _blocks(content: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: content.read(BLOCK_BYTES), b"")

@@ -1,0 +1,106 @@
+"""A PostgreSQL server that holds the hospital's tables: what is there, and fetching what SQL made of it.
+
+Where the server is and who asks comes from the environment, and from nowhere else: LANG1_POSTGRES_HOST, _PORT, _USER,
+_PASSWORD, _DATABASE, and _WORK_SCHEMA, the schema of the tables that are made (default `lang1`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import adbc_driver_postgresql.dbapi
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lang1_assets.ops.sources.layout import SourceError, SourceLayout, relation_layout
+
+COLUMNS_QUERY = """
+select c.relname, a.attname, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where n.nspname = $1 and c.relkind in ('r', 'v', 'm', 'p', 'f')
+order by c.relname, a.attnum
+"""
+STATE_QUERY = """
+select c.relname, c.relkind, c.oid, s.n_tup_ins, s.n_tup_upd, s.n_tup_del
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+left join pg_stat_user_tables as s on s.relid = c.oid
+where n.nspname = $1 and c.relkind in ('r', 'v', 'm', 'p', 'f')
+order by c.relname
+"""
+VERSION_QUERY = "select cast(pg_current_snapshot() as text)"
+
+
+def server_layout(project: Path, kind: str, schema: str) -> SourceLayout:
+    """The tables of `kind` in a schema of the server.
+
+    Raises:
+        SourceError: the server cannot be reached, or tables or columns are missing.
+    """
+    rows = _query(COLUMNS_QUERY, schema)
+    relations: dict[str, list[str]] = {}
+    for name, column, _ in rows:
+        relations.setdefault(name, []).append(column)
+    return relation_layout(project, kind, schema, relations, {name: quoted for name, _, quoted in rows})
+
+
+def schema_state(schema: str) -> list[list[str]]:
+    """What changes when rows of the schema change: by this an up-to-date warehouse is known.
+
+    Plain tables are told by the server's counters of inserted, updated and deleted rows. For views and foreign tables it
+    keeps none: a schema with any of those counts as changed every time.
+    """
+    rows = [[str(value) for value in row] for row in _query(STATE_QUERY, schema)]
+    if any(row[1] != "r" for row in rows):
+        rows.append([str(_query(VERSION_QUERY)[0][0])])
+    return rows
+
+
+def fetch_tables(names: Sequence[str], folder: Path) -> None:
+    """Write tables of the work schema as Parquet files, in batches that fit in memory whatever the table's size."""
+    schema = os.environ.get("LANG1_POSTGRES_WORK_SCHEMA", "lang1")
+    with closing(_connected()) as connection, closing(connection.cursor()) as cursor:
+        for name in names:
+            cursor.execute(f'select * from "{schema}"."{name}"')
+            _write(cursor.fetch_record_batch(), folder / f"{name}.parquet")
+
+
+def _write(batches: pa.RecordBatchReader, path: Path) -> None:
+    beside = path.with_suffix(".partial")
+    with pq.ParquetWriter(beside, batches.schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    beside.rename(path)
+
+
+def _query(sql: str, *values: str) -> list[tuple[Any, ...]]:
+    with closing(_connected()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(sql, values or None)
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def _connected() -> Any:
+    uri = (
+        f"postgresql://{quote(_setting('USER', 'lang1'))}:{quote(_setting('PASSWORD', ''))}"
+        f"@{_setting('HOST', 'localhost')}:{_setting('PORT', '5432')}/{quote(_setting('DATABASE', 'postgres'))}"
+    )
+    try:
+        return adbc_driver_postgresql.dbapi.connect(uri)
+    except adbc_driver_postgresql.dbapi.Error:
+        # The driver's own message may hold the connection string.
+        raise SourceError(
+            f"no PostgreSQL server answers user '{_setting('USER', 'lang1')}' at {_setting('HOST', 'localhost')}:"
+            f"{_setting('PORT', '5432')}, database '{_setting('DATABASE', 'postgres')}'; set LANG1_POSTGRES_HOST, _PORT, "
+            "_USER, _PASSWORD, _DATABASE"
+        ) from None
+
+
+def _setting(name: str, default: str) -> str:
+    return os.environ.get(f"LANG1_POSTGRES_{name}", default)

@@ -1,0 +1,84 @@
+"""Runs of the SQL project for tests: one command on one source, and what it left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lang1_assets.ops.sources.intake import flatten_source, source_layout
+
+PROJECT = Path(__file__).parent.parent / "dbt_notes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What one dbt command left behind."""
+
+    parquet: Path
+    exit_code: int
+    output: str
+    results: dict[str, str]
+    """Status of each node, by the last part of its id before the hash."""
+
+    def table(self, name: str) -> pl.DataFrame:
+        return pl.read_parquet(self.parquet / f"{name}.parquet")
+
+    def labels(self, task: str) -> dict[str, tuple[str, int]]:
+        return {row["note_id"]: (row["split"], row["label"]) for row in self.table(f"cohort_{task}").to_dicts()}
+
+    def rejects(self) -> dict[tuple[str, str], int]:
+        counted = self.table("rejects").group_by("source", "reason").len()
+        return {(source, reason): number for source, reason, number in counted.iter_rows()}
+
+    def switched_off(self) -> dict[str, str]:
+        """Task -> what the source lacks for it."""
+        return {row["task"]: row["reason"] for row in self.table("task_inputs").to_dicts() if not row["is_supplied"]}
+
+
+def run_dbt(
+    source: Path,
+    home: Path,
+    *arguments: str,
+    kind: str = "tables",
+    remittances: Path | None = None,
+    **variables: Any,
+) -> Build:
+    """Read `source` as `kind`, and run one dbt command in a warehouse of its own under `home`."""
+    parquet, flattened = home / "parquet", home / "flattened"
+    parquet.mkdir(parents=True)
+    flattened.mkdir()
+    flatten_source(kind, source, remittances, flattened)
+    layout = source_layout(PROJECT, kind, source, flattened, remittances)
+    values = {
+        "source_kind": kind,
+        "claims_kind": "x12_835" if remittances else "source",
+        "source_layout": layout.parts,
+        "parquet_path": str(parquet),
+        **variables,
+    }
+    command = [
+        *(str(Path(sys.executable).parent / "dbt"), *arguments, "--no-use-colors"),
+        *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--vars", json.dumps(values)),
+    ]
+    environment = os.environ | {
+        "LANG1_DUCKDB_PATH": str(home / "warehouse.duckdb"),
+        "LANG1_DUCKDB_MEMORY": "2GB",
+        "DBT_TARGET_PATH": str(home / "target"),
+        "DBT_LOG_PATH": str(home / "logs"),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    results_file = home / "target" / "run_results.json"
+    results = json.loads(results_file.read_text())["results"] if results_file.exists() else []
+    return Build(
+        parquet=parquet,
+        exit_code=done.returncode,
+        output=done.stdout + done.stderr,
+        results={result["unique_id"]: result["status"] for result in results},
+    )
