@@ -18,8 +18,6 @@ from lang1_assets.settings import RECIPES, Settings
 
 GROUP = "evaluate"
 ZERO_SHOT = "zero_shot"
-TEST_SPLITS = ("test", "temporal_2021", "temporal_2024")
-HEADLINE_SPLIT = "temporal_2024"
 PREDICTIONS_FILE = "predictions.parquet"
 ROWS_FILE = "rows.json"
 CODE = [
@@ -55,7 +53,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
         description=(
             "The pretrained model as it is, zero-shot" if mode == ZERO_SHOT else f"The model finetuned on {mode}"
         )
-        + f", on three test splits of {'all five tasks' if len(tasks) > 1 else 'its task'}.",
+        + f", on the test splits of {'all five tasks' if len(tasks) > 1 else 'its task'}.",
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
         check_specs=[
             dg.AssetCheckSpec("probabilities_are_valid", asset=name, blocking=True),
@@ -67,7 +65,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         key = context.partition_key
         model = store.get(f"{model_asset}/{key}")
-        examples = {task: store.get(f"{task}_examples") for task in tasks}
+        examples = supplied_examples(store, tasks)
         hospital = store.get("hospital_exports")
         inputs = [model, *examples.values(), hospital]
 
@@ -113,6 +111,20 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
     return _evaluation
 
 
+def supplied_examples(store: ArtifactStore, tasks: Sequence[str]) -> dict[str, Artifact]:
+    """The labelled notes of each task that the source supplies; the others are switched off and said so where they are made.
+
+    Raises:
+        dg.Failure: the source supplies none of them.
+    """
+    found = {task: store.get(f"{task}_examples") for task in tasks}
+    supplied = {task: artifact for task, artifact in found.items() if not artifact.summary["switched_off"]}
+    if not supplied:
+        reasons = "; ".join(f"{task}: {artifact.summary['switched_off']}" for task, artifact in found.items())
+        raise dg.Failure(f"Nothing to evaluate. {reasons}.", allow_retries=False)
+    return supplied
+
+
 def tasks_scored(settings: Settings, mode: str) -> tuple[str, ...]:
     """A single-task model is scored on its own task, and with `evaluate.transfer` on the others."""
     return (mode,) if mode in TASKS and not settings.evaluate.transfer else tuple(TASKS)
@@ -138,7 +150,7 @@ def predict(
         seed=settings.seed,
     )
     files = {task: artifact.path / "examples.parquet" for task, artifact in examples.items()}
-    return scoring.predict(model_folder(mode, model), files, TEST_SPLITS, config, context.log.info)
+    return scoring.predict(model_folder(mode, model), files, settings.cohorts.test_splits, config, context.log.info)
 
 
 def result_rows(
@@ -322,7 +334,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("every_task_is_written", asset="harness_tasks")],
     )
     def _harness_tasks(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        examples = {task: store.get(f"{task}_examples") for task in TASKS}
+        examples = supplied_examples(store, tuple(TASKS))
         tokens = store.get("tokenizer")
 
         def make(work: Path) -> dict[str, Any]:
@@ -331,7 +343,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
             num_notes = write_harness_tasks(
                 work,
                 {task: artifact.path / "examples.parquet" for task, artifact in examples.items()},
-                HEADLINE_SPLIT,
+                settings.cohorts.headline_split,
                 tokens.path,
                 settings.finetune.note_tokens,
                 settings.evaluate.max_examples,
@@ -351,7 +363,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
             code=["lang1_assets.ops.harness", "lang1_assets.ops.prompts", "lang1_assets.ops.tasks"],
             on_wait=context.log.warning,
         )
-        missing = [task for task in TASKS if not (artifact.path / f"{task}.yaml").exists()]
+        missing = [task for task in examples if not (artifact.path / f"{task}.yaml").exists()]
         check = dg.AssetCheckResult(
             check_name="every_task_is_written", passed=not missing, metadata={"missing": ", ".join(missing)}
         )

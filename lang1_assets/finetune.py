@@ -57,7 +57,7 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         key = context.partition_key
         base = store.get(f"pretrained_model/{key}")
-        examples = {task: store.get(f"{task}_examples") for task in tasks}
+        examples = supplied_examples(context, store, tasks)
         inputs = [base, *examples.values()]
 
         def make(work: Path) -> dict[str, Any]:
@@ -99,6 +99,23 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
         )
 
     return _finetuned
+
+
+def supplied_examples(context: dg.AssetExecutionContext, store: ArtifactStore, tasks: list[str]) -> dict[str, Artifact]:
+    """The labelled notes of each task that the source supplies."""
+    found = {task: store.get(f"{task}_examples") for task in tasks}
+    off = {
+        task: artifact.summary["switched_off"] for task, artifact in found.items() if artifact.summary["switched_off"]
+    }
+    for task, reason in off.items():
+        context.log.warning(f"{task} is left out: {reason}")
+    if len(off) == len(found):
+        reasons = "; ".join(f"{task}: {reason}" for task, reason in off.items())
+        raise dg.Failure(
+            f"Nothing to finetune on. {reasons}. Leave the recipe out of finetune.recipes, or supply what is missing.",
+            allow_retries=False,
+        )
+    return {task: artifact for task, artifact in found.items() if task not in off}
 
 
 def job_config(settings: Settings, base: Artifact, examples: dict[str, Artifact]) -> dict[str, Any]:

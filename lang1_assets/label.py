@@ -1,5 +1,6 @@
 """Labels: each task's cohort joined with clean text, one file a task (paper 5.2.2)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,65 +9,91 @@ import polars as pl
 
 from lang1_assets.materialization import DATA_OWNER, column_schema, markdown_table, materialized
 from lang1_assets.ops import schemas
-from lang1_assets.ops.labeling import check_classes, join_text, write_examples
+from lang1_assets.ops.labeling import check_classes, join_text, missing_inputs, write_examples
+from lang1_assets.ops.meds import write_meds_labels
 from lang1_assets.ops.tasks import TASKS, Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 
 GROUP = "label"
 EXAMPLES_FILE = "examples.parquet"
+MEDS_FILE = "meds_labels.parquet"
+MEDS_SUBJECTS_FILE = "meds_subjects.parquet"
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [examples(task) for task in TASKS.values()]
+    return [examples(settings, task) for task in TASKS.values()]
 
 
-def examples(task: Task) -> dg.AssetsDefinition:
+def examples(settings: Settings, task: Task) -> dg.AssetsDefinition:
     name = f"{task.name}_examples"
 
     @dg.asset(
         name=name,
-        deps=[f"cohort_{task.name}", "clean_notes"],
+        deps=[f"cohort_{task.name}", "task_inputs", "clean_notes"],
         group_name=GROUP,
         owners=DATA_OWNER,
         kinds={"polars", "parquet"},
-        description=f"{task.title}: labelled notes with their clean text, by split.",
+        description=f"{task.title}: labelled notes with their clean text, by split; beside them the labels as MEDS has them.",
         metadata={"dagster/column_schema": column_schema(schemas.EXAMPLES), "question": task.question},
         check_specs=[
             dg.AssetCheckSpec("no_note_in_two_splits", asset=name, blocking=True),
             dg.AssetCheckSpec("every_class_in_every_split", asset=name),
+            dg.AssetCheckSpec("source_has_its_inputs", asset=name),
         ],
     )
     def _examples(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        cohorts, notes = store.get("warehouse"), store.get("clean_notes")
-
-        def make(work: Path) -> dict[str, Any]:
-            joined = join_text(cohorts.path / f"cohort_{task.name}.parquet", notes.path / "notes" / "*.parquet")
-            absent = check_classes(joined.examples, task)
-            write_examples(joined.examples, work / EXAMPLES_FILE)
-            return {
-                "num_examples": len(joined.examples),
-                "without_clean_text": joined.num_without_text,
-                "absent_classes": absent,
-            }
-
+        tables, notes = store.get("warehouse"), store.get("clean_notes")
         artifact = store.build(
             name,
-            make,
-            inputs=[cohorts, notes],
+            lambda work: write_task(work, task, tables.path, notes.path, settings.cohorts.split_names),
+            inputs=[tables, notes],
             parameters={"task": task.name, "version": task.version},
-            code=["lang1_assets.ops.labeling", "lang1_assets.ops.schemas", "lang1_assets.ops.tasks"],
+            code=[
+                "lang1_assets.ops.labeling",
+                "lang1_assets.ops.meds",
+                "lang1_assets.ops.schemas",
+                "lang1_assets.ops.tasks",
+            ],
             on_wait=context.log.warning,
         )
         frame = pl.read_parquet(artifact.path / EXAMPLES_FILE, columns=["note_id", "subject_id", "split", "label"])
+        missing = artifact.summary["switched_off"]
+        if missing:
+            context.log.warning(f"{task.title} is switched off: {missing}")
         return materialized(
             artifact,
-            [one_split_each(frame), every_class(artifact)],
+            [one_split_each(frame), every_class(artifact), has_inputs(missing)],
             splits=split_table(frame, task),
             **{"dagster/row_count": len(frame)},
         )
 
     return _examples
+
+
+def write_task(work: Path, task: Task, tables: Path, notes: Path, splits: Sequence[str]) -> dict[str, Any]:
+    """Examples and MEDS labels; where the source lacks what the task needs, none, and the reason in the summary."""
+    cohort = tables / f"cohort_{task.name}.parquet"
+    missing = missing_inputs(tables / "task_inputs.parquet", task)
+    joined = join_text(cohort, notes / "notes" / "*.parquet")
+    absent = [] if missing else check_classes(joined.examples, task, splits)
+    write_examples(joined.examples, work / EXAMPLES_FILE)
+    write_meds_labels(cohort, tables / "patients.parquet", task, work / MEDS_FILE, work / MEDS_SUBJECTS_FILE)
+    return {
+        "num_examples": len(joined.examples),
+        "without_clean_text": joined.num_without_text,
+        "absent_classes": absent,
+        "switched_off": missing,
+    }
+
+
+def has_inputs(missing: str | None) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name="source_has_its_inputs",
+        passed=missing is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"switched off: {missing}" if missing else None,
+    )
 
 
 def one_split_each(frame: pl.DataFrame) -> dg.AssetCheckResult:

@@ -103,7 +103,7 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
         owners=RESEARCH_OWNER,
         kinds={"torch", "dbt"},
         pool="accelerator",
-        description="The model in service on a newly landed export: extraction, cohorts, AUROC against the 2024 test.",
+        description="The model in service on a newly landed export: extraction, cohorts, AUROC against the latest test.",
         check_specs=[dg.AssetCheckSpec("no_significant_drop", asset="landed_evaluation")],
     )
     def _landed_evaluation(
@@ -135,7 +135,7 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
             make,
             inputs=[model],
             parameters={
-                "export": listing_hash(sorted(folder.glob("*.csv"))),
+                "export": listing_hash(exported_files(folder)),
                 "evaluate": settings.evaluate.model_dump(exclude={"batch_size"}),
                 "sql": sql_hash(),
                 "cohorts": dbt_variables(settings),
@@ -144,7 +144,7 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
             on_wait=context.log.warning,
         )
         rows = json.loads((artifact.path / "rows.json").read_text())
-        baseline = baseline_rows(store, service.summary["variant"])
+        baseline = baseline_rows(store, service.summary["variant"], settings.cohorts.headline_split)
         return materialized(
             artifact,
             [no_significant_drop(rows, baseline)],
@@ -212,17 +212,17 @@ def evaluate_export(
     return rows
 
 
-def baseline_rows(store: ArtifactStore, variant: str) -> dict[str, dict[str, Any]]:
-    """AUROC of the model in service on the 2024 test, by task."""
+def baseline_rows(store: ArtifactStore, variant: str, split: str) -> dict[str, dict[str, Any]]:
+    """AUROC of the model in service on the test that results are compared on, by task."""
     found = store.find(f"joint_evaluation/{variant}")
     if found is None:
         return {}
     rows = json.loads((found.path / "rows.json").read_text())
-    return {row["task"]: row for row in rows if row["metric"] == "auroc" and row["split"] == "temporal_2024"}
+    return {row["task"]: row for row in rows if row["metric"] == "auroc" and row["split"] == split}
 
 
 def no_significant_drop(rows: list[dict[str, Any]], baseline: dict[str, dict[str, Any]]) -> dg.AssetCheckResult:
-    """Fails where the new interval lies wholly below the 2024 one: a sign that it is time to retrain."""
+    """Fails where the new interval lies wholly below the one on the latest test: a sign that it is time to retrain."""
     dropped = [
         f"{row['task']}: {row['value']:.3f} (up to {row['high']:.3f}) against {baseline[row['task']]['value']:.3f}"
         for row in rows
@@ -241,7 +241,7 @@ def no_significant_drop(rows: list[dict[str, Any]], baseline: dict[str, dict[str
 
 def drift_table(rows: list[dict[str, Any]], baseline: dict[str, dict[str, Any]]) -> dg.MarkdownMetadataValue:
     return markdown_table(
-        ["task", "notes", "AUROC", "95 % interval", "2024 test"],
+        ["task", "notes", "AUROC", "95 % interval", "latest test"],
         [
             [
                 row["task"],
@@ -260,6 +260,10 @@ def landing_folder(settings: Settings) -> Path:
     return settings.operate.landing or lang1_home() / "landing"
 
 
+def exported_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE_MARKER)
+
+
 def complete_exports(settings: Settings) -> dict[str, str]:
     """Month -> fingerprint of each dated export that is complete: its folder holds the marker that is written last."""
     folder = landing_folder(settings)
@@ -271,7 +275,7 @@ def complete_exports(settings: Settings) -> dict[str, str]:
             continue
         year, month = map(int, path.name.split("-"))
         if date(year, month, 1) >= settings.operate.earliest:
-            found[path.name] = listing_hash(sorted(path.glob("*.csv")))
+            found[path.name] = listing_hash(exported_files(path))
     return found
 
 

@@ -1,8 +1,8 @@
 """What a run is: the typed, validated reading of one profile file. No torch here: the Dagster definitions import this.
 
 A profile is YAML. `extends: other.yaml` takes everything from another profile and changes what it names, so a variant is
-never a copied file; `extends: [lang1-1b, mimic-iii]` takes one after another. Relative paths are relative to the profile that names them. Every problem in a profile is reported at
-once, each with its field, the value found and what was expected.
+never a copied file; `extends: [lang1-1b, mimic-iii]` takes one after another. Relative paths are relative to the profile
+that names them. Every problem in a profile is reported at once, each with its field, the value found and what was expected.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Recipe = Literal["joint", "readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
-TaskName = Literal["readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
 Corpus = Literal["notes", "notes_plus", "web_text"]
 
 
@@ -137,7 +136,7 @@ class Cohorts(Section):
         },
     }
     """Windows of the discharge date, last day excluded; the split `temporal_2021` or `temporal_2024` may lie in other years."""
-    split_shares: dict[TaskName, tuple[PositiveInt, PositiveInt, PositiveInt]] = {task: (80, 10, 10) for task in TASKS}
+    split_shares: dict[str, tuple[PositiveInt, PositiveInt, PositiveInt]] = {task: (80, 10, 10) for task in TASKS}
     """Percent of the development window in train, val and test."""
     split_by: Literal["note", "patient"] = "note"
     """The paper splits notes, because patients do come back to a deployed model (appendix L)."""
@@ -175,6 +174,7 @@ class Cohorts(Section):
     @model_validator(mode="after")
     def _shares_add_up(self) -> Cohorts:
         missing = [task for task in TASKS if task not in self.split_shares]
+        missing += [f"{task} (no such task)" for task in self.split_shares if task not in TASKS]
         wrong = [task for task, shares in self.split_shares.items() if sum(shares) != 100]
         if missing or wrong:
             raise ValueError(
@@ -194,6 +194,10 @@ class Cohorts(Section):
         return SPLITS if self.splits == "calendar" else DEVELOPMENT_SPLITS
 
     @property
+    def test_splits(self) -> tuple[str, ...]:
+        return self.split_names[2:]
+
+    @property
     def headline_split(self) -> str:
         """The test on which results are compared: the latest one."""
         return self.split_names[-1]
@@ -209,6 +213,16 @@ class Cleaning(Section):
     num_workers: PositiveInt = 2
     scheduler_address: str | None = None
     """A running Dask scheduler, such as tcp://dask:8786. Without one, processes on this machine."""
+
+
+class Corpora(Section):
+    """Which notes models are pretrained on (paper 5.2.1, M03); a window is [first day, last day)."""
+
+    notes_types: tuple[str, ...] = ("hp", "discharge", "progress")
+    notes_window: DateWindow | None = (date(2011, 1, 1), date(2020, 6, 1))
+    """Inpatient hospital notes, January 2011 to May 2020; null takes every date, for shifted ones."""
+    notes_plus_window: DateWindow | None = (date(2003, 1, 1), date(2024, 1, 1))
+    """Hospital, pathology and radiology notes, 2003 to 2023."""
 
 
 class TokenizerSource(Section):
@@ -391,6 +405,7 @@ class Settings(Section):
     source: Source = Source()
     web_text: WebText = WebText()
     cohorts: Cohorts = Cohorts()
+    corpora: Corpora = Corpora()
     cleaning: Cleaning = Cleaning()
     tokenizer: TokenizerSource = TokenizerSource()
     shards: Shards = Shards()

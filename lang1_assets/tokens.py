@@ -11,26 +11,36 @@ import polars as pl
 
 from lang1_assets.materialization import DATA_OWNER, markdown_table, materialized
 from lang1_assets.resources.store import ArtifactStore
-from lang1_assets.settings import Settings
+from lang1_assets.settings import Corpora, Settings
 
 GROUP = "tokens"
 
-# M03: Notes are inpatient hospital notes, January 2011 to May 2020; Notes+ adds pathology and radiology, 2003 to 2023.
-NOTES = pl.col("note_type").is_in(["hp", "discharge", "progress"]) & pl.col("written_time").is_between(
-    datetime(2011, 1, 1), datetime(2020, 6, 1), closed="left"
-)
-NOTES_PLUS = pl.col("written_time").is_between(datetime(2003, 1, 1), datetime(2024, 1, 1), closed="left")
-
-CORPORA: dict[str, tuple[str, str, str, pl.Expr | None, str]] = {
-    "notes": ("clean_notes", "notes", "note_id", NOTES, "inpatient hospital notes, January 2011 to May 2020"),
-    "notes_plus": ("clean_notes", "notes", "note_id", NOTES_PLUS, "hospital, pathology and radiology notes, 2003-2023"),
-    "web_text": ("web_text", "documents", "document_id", None, "web text"),
+SOURCES: dict[str, tuple[str, str, str, str]] = {
+    "notes": ("clean_notes", "notes", "note_id", "inpatient hospital notes"),
+    "notes_plus": ("clean_notes", "notes", "note_id", "hospital, pathology and radiology notes"),
+    "web_text": ("web_text", "documents", "document_id", "web text"),
 }
-"""Corpus -> artifact, its folder of Parquet files, id column, filter, and what it holds."""
+"""Corpus -> artifact, its folder of Parquet files, id column, and what it holds."""
+
+
+def chosen_notes(corpora: Corpora, corpus: str) -> pl.Expr | None:
+    """Which notes are in a corpus (M03); None takes every document."""
+    window = {"notes": corpora.notes_window, "notes_plus": corpora.notes_plus_window}.get(corpus)
+    filters = [pl.col("note_type").is_in(list(corpora.notes_types))] if corpus == "notes" else []
+    if window is not None:
+        first, last = (datetime(day.year, day.month, day.day) for day in window)
+        filters.append(pl.col("written_time").is_between(first, last, closed="left"))
+    return pl.all_horizontal(filters) if filters else None
+
+
+def described(corpora: Corpora, corpus: str) -> str:
+    window = {"notes": corpora.notes_window, "notes_plus": corpora.notes_plus_window}.get(corpus)
+    what = SOURCES[corpus][3]
+    return f"{what}, {window[0]} to before {window[1]}" if window else what
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [tokenizer(settings), *(token_shards(settings, corpus) for corpus in CORPORA)]
+    return [tokenizer(settings), *(token_shards(settings, corpus) for corpus in SOURCES)]
 
 
 def tokenizer(settings: Settings) -> dg.AssetsDefinition:
@@ -108,7 +118,8 @@ def alternate(first: list[str], second: list[str]) -> Iterator[str]:
 
 
 def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
-    source_name, folder, id_column, chosen, what = CORPORA[corpus]
+    source_name, folder, id_column, _ = SOURCES[corpus]
+    chosen = chosen_notes(settings.corpora, corpus)
 
     @dg.asset(
         name=f"{corpus}_tokens",
@@ -116,7 +127,8 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=DATA_OWNER,
         kinds={"parquet", "huggingface"},
-        description=f"Token shards with a manifest and checksums: {what}. 0.1 % of the documents are held out.",
+        description=f"Token shards with a manifest and checksums: {described(settings.corpora, corpus)}. "
+        "0.1 % of the documents are held out.",
         check_specs=[dg.AssetCheckSpec("shards_match_manifest", asset=f"{corpus}_tokens", blocking=True)],
     )
     def _token_shards(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:

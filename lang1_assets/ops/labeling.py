@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def join_text(cohort: Path, notes: Path) -> Joined:
     return Joined(examples=joined.select(schemas.EXAMPLES.names), num_without_text=len(labelled) - len(joined))
 
 
-def check_classes(examples: pl.DataFrame, task: Task) -> list[str]:
+def check_classes(examples: pl.DataFrame, task: Task, splits: Sequence[str] = schemas.SPLITS) -> list[str]:
     """Classes that a validation or test split lacks, named; what cannot be learned or measured at all is an error.
 
     A rare class may be missing from a small test split: evaluation leaves it out and names it. But training must see every
@@ -45,7 +46,7 @@ def check_classes(examples: pl.DataFrame, task: Task) -> list[str]:
         CohortError: with every problem found.
     """
     counts = examples.group_by("split", "label").len().to_dicts()
-    held: dict[str, set[int]] = {split: set() for split in schemas.SPLITS}
+    held: dict[str, set[int]] = {split: set() for split in splits}
     for row in counts:
         held.setdefault(row["split"], set()).add(row["label"])
     problems, absent = [], []
@@ -65,6 +66,13 @@ def check_classes(examples: pl.DataFrame, task: Task) -> list[str]:
             "hospital; more months for your own exports)"
         )
     return absent
+
+
+def missing_inputs(task_inputs: Path, task: Task) -> str | None:
+    """What the source lacks for a task, in words; None when it has everything."""
+    rows = pl.read_parquet(task_inputs).filter(pl.col("task") == task.name)
+    reason: str | None = rows["reason"].item()
+    return reason
 
 
 def write_examples(examples: pl.DataFrame, path: Path) -> None:

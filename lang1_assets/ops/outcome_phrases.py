@@ -75,7 +75,8 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
     _phrase(
         "mortality",
         "patient_expired",
-        rf"\b(?:{_PATIENT}|he|she|they) {_WAS}(?:expired|deceased|passed away)"
+        # Of a person who "passed away", he or she is most often a relative; of one who "expired", the patient.
+        rf"\b(?:{_PATIENT} {_WAS}(?:expired|deceased|passed away)|(?:he|she|they) {_WAS}expired)"
         r"(?: (?:and|on|at|in|this|from|due|despite|after|during|of|secondary|peacefully|shortly|before|overnight|with)\b"
         r"| ?[.,;:)]|$)",
         [
@@ -89,6 +90,7 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
             "Patient expired prescriptions were discarded",
             "expiratory wheeze",
             "her mother passed away at 60",
+            "My father had liver cancer and he passed away from that",
             "Patient has expired inhalers at home",
             "Patient had deceased donor kidney transplant",
         ],
@@ -104,9 +106,9 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
     _phrase(
         "mortality",
         "passed_away_on",
-        rf"(?:^|[.;:] ?)passed away (?:on |at )?(?:{_DATE}|\d{{1,2}}:\d{{2}})",
-        ["Passed away on 3/4/2019.", "Comfort measures. Passed away on March 4"],
-        ["wife passed away on 3/4/2009", "Passed away: father, mother"],
+        rf"(?:^|[.;:] ?|\b(?:he|she|they) )passed away (?:peacefully )?(?:on |at )?(?:{_DATE}|\d{{1,2}}:\d{{2}})",
+        ["Passed away on 3/4/2019.", "Comfort measures. She passed away on March 4"],
+        ["wife passed away on 3/4/2009", "Passed away: father, mother", "she passed away at the age of 85"],
     ),
     _phrase(
         "mortality",

@@ -1,4 +1,4 @@
-"""Tables B1 - B7 of the paper (appendix B) as data: how many notes, how many patients, which class ratios.
+"""Tables B1 - B7 of the paper (appendix B) as data, and what Fig. G7 says in words: notes, patients, class ratios, words.
 
 Keyed by task name, then by split in the order of `schemas.SPLITS`. A class ratio is in the order of the task's options.
 """
@@ -53,6 +53,24 @@ PATIENT_TOTALS: dict[str, int] = {
 }
 """The last column of Table B2: distinct patients over all splits."""
 
+WORD_TOTALS: dict[str, int] = {
+    "readmission": 607_877_177,
+    "comorbidity": 524_739_038,
+    "length_of_stay": 608_603_182,
+    "insurance_denial": 89_147_715,
+    "mortality": 608_603_182,
+}
+"""Total words in the titles of Tables B3 - B7."""
+
+MISPRINTS: dict[tuple[str, str, str], str] = {
+    (
+        "B2",
+        "comorbidity",
+        "temporal_2021",
+    ): "the paper prints 251,804 patients, more than the 42,137 notes of its Table B1",
+}
+"""Table, task and split of a number that cannot be right as printed."""
+
 CLASS_RATIOS: dict[str, dict[str, tuple[float, ...]]] = {
     "readmission": _ratios(
         (0.891495, 0.108505), (0.891944, 0.108056), (0.893293, 0.106707), (0.888456, 0.111544), (0.887115, 0.112885)
@@ -88,3 +106,25 @@ RATIO_TABLES: dict[str, str] = {
     "insurance_denial": "B7",
 }
 """Which of the paper's tables prints a task's class ratios."""
+
+RATIO_TITLES: dict[str, tuple[str, ...]] = {
+    "readmission": ("not readmitted", "readmitted within 30 days"),
+    "mortality": ("survived", "died"),
+    "length_of_stay": ("0-2 days", "3 days", "4-5 days", ">5 days"),
+    "comorbidity": ("score 0", "score 1-2", "score 3-4", "score 5-7", "score >7"),
+    "insurance_denial": ("approved", "denied"),
+}
+"""Column titles of Tables B3 - B7, in the order of the task's options."""
+
+TOP_SHARES: dict[tuple[str, str], tuple[tuple[str, float], ...]] = {
+    ("pathology", "department"): (("OB/GYN", 0.098),),
+    ("pathology", "diagnosis"): (("gynecological exams", 0.06),),
+    ("pathology", "borough"): (("Manhattan", 0.486),),
+    ("radiology", "department"): (("diagnostic radiology", 0.822),),
+    ("radiology", "diagnosis"): (("screening mammograms", 0.05),),
+    ("radiology", "borough"): (("Manhattan", 0.41), ("Queens", 0.326)),
+    ("hospital", "department"): (("internal medicine", 0.101),),
+    ("hospital", "diagnosis"): (("sepsis", 0.011), ("hypertension", 0.01)),
+    ("hospital", "borough"): (("Brooklyn", 0.279), ("Queens", 0.247)),
+}
+"""Note group and attribute of Fig. G7 -> the values that its caption names, with their share of the specified notes."""

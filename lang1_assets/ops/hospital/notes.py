@@ -13,10 +13,10 @@ from lang1_assets.ops.hospital.admission_note import admission_texts
 from lang1_assets.ops.hospital.encounters import Hospital
 from lang1_assets.ops.hospital.tables import time_texts
 from lang1_assets.ops.hospital.wording import Pen, scatter, style_of
-from lang1_assets.ops.schemas import NOTE_TYPES
 
 CHUNK_ROWS = 20_000
-HP, DISCHARGE, PROGRESS, RADIOLOGY, PATHOLOGY = range(len(NOTE_TYPES))
+WRITTEN_TYPES = ("hp", "discharge", "progress", "radiology", "pathology")
+HP, DISCHARGE, PROGRESS, RADIOLOGY, PATHOLOGY = range(len(WRITTEN_TYPES))
 MISSING_CHANCE, SECOND_CHANCE = 0.015, 0.02
 NUM_OTHER_NOTES = {PROGRESS: 0.5, RADIOLOGY: 0.35, PATHOLOGY: 0.15}
 """Mean number an encounter."""
@@ -31,7 +31,7 @@ class NotePlan:
 
     encounter: np.ndarray
     kind: np.ndarray
-    """Index into `schemas.NOTE_TYPES`."""
+    """Index into `WRITTEN_TYPES`."""
     time: np.ndarray
     year: np.ndarray
 
@@ -78,7 +78,7 @@ def note_chunks(hospital: Hospital, plan: NotePlan) -> Iterator[tuple[int, pl.Da
 def _note_rows(hospital: Hospital, plan: NotePlan, rows: np.ndarray, rng: np.random.Generator) -> pl.DataFrame:
     parts = [
         _rows_of_kind(hospital, plan, rows[plan.kind[rows] == kind], kind, rng)
-        for kind in range(len(NOTE_TYPES))
+        for kind in range(len(WRITTEN_TYPES))
         if (plan.kind[rows] == kind).any()
     ]
     return pl.concat(parts).sort("note_id")
@@ -97,7 +97,7 @@ def _rows_of_kind(
             "note_id": np.char.add(f"N{hospital.prefix}", np.char.zfill(rows.astype(str), 9)),
             "encounter_id": hospital.encounter_ids[encounter],
             "subject_id": hospital.subject_ids[hospital.visits.patient[encounter]],
-            "note_type": pl.Series([NOTE_TYPES[kind]]).gather(np.zeros(len(rows), int)),
+            "note_type": pl.Series([WRITTEN_TYPES[kind]]).gather(np.zeros(len(rows), int)),
             "department": department,
             "author_id": np.char.add("A", author.astype(str)),
             "written_time": time_texts(plan.time[rows]),
@@ -134,7 +134,7 @@ def _texts(hospital: Hospital, encounter: np.ndarray, kind: int, pen: Pen) -> tu
         return admission_texts(visits, pen, site), empty, addendum
     if kind == DISCHARGE:
         return other_notes.discharge_texts(visits, pen, site), empty, addendum
-    text = other_notes.report_texts(NOTE_TYPES[kind], visits, pen, site)
+    text = other_notes.report_texts(WRITTEN_TYPES[kind], visits, pen, site)
     return (
         text,
         other_notes.impressions(pen, site) if kind == RADIOLOGY else empty,

@@ -18,7 +18,7 @@ MAXIMUM_HEADER_BYTES = 100_000
 BLOCK_BYTES = 1 << 24
 
 
-class HeaderProblem(ValueError):
+class HeaderError(ValueError):
     """What is wrong with a file's header; the message follows the file's name."""
 
 
@@ -26,20 +26,20 @@ def read_header(file: Path) -> tuple[str, ...]:
     """The column names of a CSV (`.csv`, `.csv.gz`) or Parquet file.
 
     Raises:
-        HeaderProblem: the file cannot be opened, is empty, or has no header that could be read.
+        HeaderError: the file cannot be opened, is empty, or has no header that could be read.
     """
     try:
         names = _parquet_names(file) if file.name.lower().endswith(".parquet") else _csv_names(file)
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise HeaderProblem("is not a whole gzip file; export or copy it again") from None
+        raise HeaderError("is not a whole gzip file; export or copy it again") from None
     except pa.ArrowInvalid:
-        raise HeaderProblem("is not a whole Parquet file; export or copy it again") from None
+        raise HeaderError("is not a whole Parquet file; export or copy it again") from None
     except OSError as error:
-        raise HeaderProblem(f"cannot be opened ({error.strerror}); make it readable") from None
+        raise HeaderError(f"cannot be opened ({error.strerror}); make it readable") from None
     except UnicodeDecodeError:
-        raise HeaderProblem("has a header that is not UTF-8 text; export it as CSV in UTF-8") from None
+        raise HeaderError("has a header that is not UTF-8 text; export it as CSV in UTF-8") from None
     if not names:
-        raise HeaderProblem("is empty; a header line is required even when there are no rows")
+        raise HeaderError("is empty; a header line is required even when there are no rows")
     return names
 
 
@@ -68,7 +68,7 @@ def _csv_names(file: Path) -> tuple[str, ...]:
     try:
         return tuple(name.strip() for name in next(csv.reader([first_line]), []))
     except csv.Error:
-        raise HeaderProblem("has a first line that is not its header; write the column names there") from None
+        raise HeaderError("has a first line that is not its header; write the column names there") from None
 
 
 def _opened(file: Path) -> IO[bytes]:

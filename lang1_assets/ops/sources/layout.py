@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from lang1_assets.ops.sources.headers import HeaderProblem, end_problem, read_header
+from lang1_assets.ops.sources.headers import HeaderError, end_problem, read_header
 
 FORMATS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 FLATTENED_KINDS = ("fhir", "x12_835")
@@ -165,7 +165,7 @@ def _parts(table: SourceTable, files: Sequence[Path], folder: Path, problems: li
     for file in files:
         try:
             header = read_header(file)
-        except HeaderProblem as problem:
+        except HeaderError as problem:
             problems.append(f"{file.relative_to(folder)} {problem}")
             continue
         wrong = _column_problems(str(file.relative_to(folder)), header, table)

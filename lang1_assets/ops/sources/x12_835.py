@@ -70,8 +70,10 @@ NUMBER = re.compile(r"-?(\d{1,15}(\.\d{0,6})?|\.\d{1,6})", re.ASCII)
 DATE = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
 ADJUSTMENT_GROUP = re.compile(r"[A-Z]{2}")
 ADJUSTMENT_REASON = re.compile(r"[A-Z0-9]{1,5}")
-CLAIM_ELEMENTS = {1: 38, 2: 2, 3: 18, 4: 18, 6: 2, 7: 50, 8: 2, 9: 1}
+STATUS = re.compile(r"\d{1,2}", re.ASCII)
+CLAIM_LENGTHS = {1: 38, 6: 2, 7: 50, 8: 2, 9: 1, 10: 2, 11: 4}
 """Longest value of the elements of CLP; a longer one has swallowed something else."""
+CLAIM_NUMBERS = (3, 4, 5, 12, 13)
 CLAIM_DATES = {"232": "statement_from", "233": "statement_to", "050": "received_date"}
 
 DENIED_STATUS = "4"
@@ -119,7 +121,7 @@ class Segment(NamedTuple):
         except UnicodeDecodeError:
             raise SegmentError("malformed_segment") from None
         # PostgreSQL has no text with control characters; a line break within a segment has swallowed a terminator.
-        is_text = all(element.isprintable() for element in found)
+        is_text = "".join(found).isprintable()
         if not is_text or not minimum < len(found) <= maximum + 1 or "" in found[1 : minimum + 1]:
             raise SegmentError("malformed_segment")
         return found + [""] * (maximum + 1 - len(found))
@@ -435,9 +437,11 @@ def read_payment(payment: Payment, segment_id: str, segment: Segment) -> None:
 
 def claim_values(segment: Segment) -> Row:
     elements = segment.elements(minimum=4, maximum=14)
-    for number, length in CLAIM_ELEMENTS.items():
+    for number, length in CLAIM_LENGTHS.items():
         limited(elements[number], length)
-    for amount in elements[3:5]:
+    if not STATUS.fullmatch(elements[2]):
+        raise SegmentError("malformed_segment")
+    for amount in filter(None, (elements[number] for number in CLAIM_NUMBERS)):
         decimal_of(amount)
     return {
         "claim_id": elements[1],

@@ -216,6 +216,8 @@ def test_blocks_may_end_anywhere(block_bytes: int) -> None:
         ("CLP*B2*1*100*100*0*12*ICN*11*1NM1*QC*1*SECRETLAST", "malformed_segment"),
         ("CLP*B2*1*1OO*100", "bad_number"),
         ("CLP*B2*1*100*1,5", "bad_number"),
+        ("CLP*B2*PR*100*100", "malformed_segment"),
+        ("CLP*B2*1*100*100**ST*SECRETFIRST****MI*SECRETMEMBER", "bad_number"),
         ("CLP*B2*1*100*-", "bad_number"),
         ("CLP*B2*1*100*1e3", "bad_number"),
         ("CLP*B2*1*100*\N{ARABIC-INDIC DIGIT ONE}", "bad_number"),
@@ -376,42 +378,49 @@ def test_a_file_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path, monkey
 
 
 @st.composite
-def _damaged(draw: st.DrawFn, data: bytes, start: int, stop: int) -> bytes:
-    """Some slices of `data[start:stop]` replaced, removed or lengthened."""
+def _damaged(draw: st.DrawFn, start: int, stop: int, longest: int) -> bytes:
+    """Up to three slices between two places of THREE_SETS replaced, removed or lengthened."""
+    data = _bytes(THREE_SETS)
     for _ in range(draw(st.integers(1, 3))):
         first = draw(st.integers(start, stop))
-        last = draw(st.integers(first, min(stop, first + draw(st.sampled_from([0, 1, 2, 40])))))
-        piece = draw(st.one_of(st.binary(max_size=3), st.sampled_from([b"~", b"*", b"\n", b"CLP*", b"~SE*", b"9"])))
+        last = draw(st.integers(first, min(stop, first + longest)))
+        piece = draw(st.one_of(st.binary(max_size=3), st.sampled_from([b"~", b"*", b"\n", b"~CLP*", b"~SE*", b"9"])))
         data, stop = data[:first] + piece + data[last:], stop + len(piece) - (last - first)
     return data
 
 
-@given(data=_damaged(_bytes(THREE_SETS), 0, len(_bytes(THREE_SETS))))
-@settings(max_examples=400, deadline=None)
-def test_damage_anywhere_never_raises_nor_shows_a_name(data: bytes) -> None:
+LENGTH = len(_bytes(THREE_SETS))
+
+
+@given(data=_damaged(0, LENGTH, 300))
+@settings(max_examples=300, deadline=None)
+def test_damage_of_any_size_never_raises(data: bytes) -> None:
     rows, num_claims = _read(data)
     kept = [row for row in rows if not row["reject_reason"]]
-    assert "SECRET" not in str(rows)
     assert len(kept) <= num_claims <= len(rows)
     assert all(row["claim_id"] and row["charge_amount"] and row["is_denied"] for row in kept)
-    assert all(
-        set(filter(None, row.values())) == {row["source_line"], row["reject_reason"]} for row in rows[len(rows) :]
-    )
+    assert all(sum(value is not None for value in row.values()) == 2 for row in rows if row["reject_reason"])
     assert len({row["source_line"] for row in kept}) == len(kept)
 
 
-# From after its ST to before its SE.
-SECOND_SET = tuple(_bytes(THREE_SETS).index(text) for text in (b"~BPR", b"~SE*"))
-SECOND_SET = tuple(_bytes(THREE_SETS).index(text, SECOND_SET[1] + 1) for text in (b"~BPR", b"~SE*"))
+@given(data=_damaged(0, LENGTH, 2))
+@settings(max_examples=300, deadline=None)
+def test_damage_of_a_few_bytes_shows_no_name(data: bytes) -> None:
+    assert "SECRET" not in str(_rows(data))
 
 
-@given(data=_damaged(_bytes(THREE_SETS), *SECOND_SET))
-@settings(max_examples=400, deadline=None)
+# From after the second ST to before its SE.
+FIRST_SET = [_bytes(THREE_SETS).index(text) for text in (b"~BPR", b"~SE*")]
+SECOND_SET = [_bytes(THREE_SETS).index(text, FIRST_SET[1] + 1) for text in (b"~BPR", b"~SE*")]
+
+
+@given(data=_damaged(*SECOND_SET, 300))
+@settings(max_examples=300, deadline=None)
 def test_damage_within_one_transaction_leaves_the_claims_of_the_others(data: bytes) -> None:
-    def others(rows: Rows) -> Rows:
-        return [row | {"source_line": None} for row in rows if str(row["claim_id"])[0] in "AC"]
-
-    assert others(_rows(data)) == others(_rows(_bytes(THREE_SETS)))
+    kept = [row for row in _rows(data) if not row["reject_reason"]]
+    whole = _rows(_bytes(THREE_SETS))
+    assert kept[:2] == whole[:2]
+    assert kept[-1] | {"source_line": None} == whole[-1] | {"source_line": None}
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample remittances are not on this machine")
