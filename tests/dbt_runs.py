@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from lang1_assets.ops.sources.intake import flatten_source, source_layout
+from lang1_assets.ops.sources.layout import SourceLayout
 
 PROJECT = Path(__file__).parent.parent / "dbt_notes"
 
@@ -56,15 +58,18 @@ def run_dbt(
     flattened.mkdir()
     flatten_source(kind, source, remittances, flattened)
     layout = source_layout(PROJECT, kind, source, flattened, remittances)
-    values = {
-        "source_kind": kind,
-        "claims_kind": "x12_835" if remittances else "source",
-        "source_layout": layout.parts,
-        "parquet_path": str(parquet),
-        **variables,
-    }
+    claims = {"claims_kind": "x12_835" if remittances else "source"}
+    return run_on_layout(layout, home, arguments, kind=kind, **claims, **variables)
+
+
+def run_on_layout(
+    layout: SourceLayout, home: Path, arguments: Sequence[str], *, kind: str, target: str = "duckdb", **variables: Any
+) -> Build:
+    parquet = home / "parquet"
+    parquet.mkdir(parents=True, exist_ok=True)
+    values = {"source_kind": kind, "source_layout": layout.parts, "parquet_path": str(parquet), **variables}
     command = [
-        *(str(Path(sys.executable).parent / "dbt"), *arguments, "--no-use-colors"),
+        *(str(Path(sys.executable).parent / "dbt"), *arguments, "--no-use-colors", "--target", target),
         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--vars", json.dumps(values)),
     ]
     environment = os.environ | {

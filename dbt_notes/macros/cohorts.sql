@@ -58,13 +58,13 @@ case
         {{ eligible }}
         and row_number() over (
             partition by encounter_id, {{ eligible }}
-            order by written_time {{ "desc" if which == "last" }}, note_id
+            order by written_time {{ "desc" if which == "last" }}, {{ binary_order("note_id") }}
         ) = 1
     )
 {%- elif which == "preferred" -%}
 row_number() over (
         partition by encounter_id
-        order by preference asc nulls last, num_characters desc, written_time, note_id
+        order by preference asc nulls last, num_characters desc, written_time, {{ binary_order("note_id") }}
     ) = 1
 {%- else -%}
 {{ wrong_choice(choice, ["first", "last", "all", "preferred"]) }}

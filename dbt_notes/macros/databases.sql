@@ -57,3 +57,9 @@ coalesce({{ text }} ~* '{{ pattern | replace("\\b", "\\y") }}', false)
 coalesce(regexp_matches({{ text }}, '{{ pattern }}', 'i'), false)
 {%- endif -%}
 {%- endmacro -%}
+
+
+{#- Text in the order of its bytes, whatever the server's language: the same note is chosen everywhere. -#}
+{%- macro binary_order(column) -%}
+{{ column }}{{ ' collate "C"' if target.type == "postgres" }}
+{%- endmacro -%}

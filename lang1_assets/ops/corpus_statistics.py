@@ -74,7 +74,7 @@ def corpus_statistics(
     Returns:
         `totals` (note_group, num_patients, num_notes, num_words, and a row "all") and `top` (note_group, attribute, rank,
         value, title, num_notes, share, share_missing). A diagnosis is the encounter's first-listed ICD code, with its
-        title where `DIAGNOSIS_TITLES` has one; a note without a department has its encounter's. Notes without a value
+        title where `DIAGNOSIS_TITLES` has one (else ""); a note without a department has its encounter's. Notes without a value
         are left out of `share`, as in the figure; `share_missing` is their part of the group's notes.
 
     Raises:
@@ -146,7 +146,7 @@ def top_of(rows: pl.LazyFrame, attribute: str) -> pl.DataFrame:
         .with_columns(code=pl.col("value").str.replace_all(".", "", literal=True))
         .join(diagnosis_titles(), on=["icd_version", "code"], how="left", maintain_order="left")
         .select(
-            *("note_group", pl.lit(attribute).alias("attribute"), "rank", "value", "title"),
+            *("note_group", pl.lit(attribute).alias("attribute"), "rank", "value", pl.col("title").fill_null("")),
             *("num_notes", "share", "share_missing"),
         )
     )

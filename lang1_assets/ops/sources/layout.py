@@ -23,8 +23,9 @@ from lang1_assets.ops.sources.headers import HeaderError, end_problem, read_head
 FORMATS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 FLATTENED_KINDS = ("fhir", "x12_835")
 """Kinds whose files are flattened into Parquet tables before SQL reads them."""
-MANY_FILES = "[-_. ]?.*"
-NUMBERED_FILES = r"([-.]\d+)?"
+NUMBERED = r"([-_. ]?\d[-_.\d]*)?"
+ANY_ENDING = ".*"
+COLUMN_NAME = re.compile(r"[A-Za-z_]\w{0,40}")
 
 
 class SourceError(ValueError):
@@ -79,8 +80,9 @@ def folder_layout(project: Path, kind: str, folder: Path) -> SourceLayout:
     """Find the tables of a kind in a folder and its subfolders.
 
     A table is a CSV file (RFC 4180, with a header), gzipped or not, or a Parquet file, named as the table without regard
-    to case: `ADMISSIONS.csv.gz`, `hosp/admissions.csv`, `note-1.parquet`. Of kind `tables`, what follows the name is free:
-    `notes_2013.csv`. Columns may stand in any order, and others may stand beside them.
+    to case, with a number or date after it where there are several: `ADMISSIONS.csv.gz`, `hosp/admissions.csv`,
+    `encounters-2013.parquet`. Notes of kind `tables` may have any ending: `notes_radiology.csv`. Columns may stand in any
+    order, and others may stand beside them.
 
     Raises:
         SourceError: with every file or column that is missing. No problem repeats what stands in a file: a first line that is
@@ -132,12 +134,7 @@ def relation_layout(
 
 
 def _layout(tables: Sequence[SourceTable], parts: Mapping[str, list[dict[str, Any]]]) -> SourceLayout:
-    ignored = {
-        table.name: sorted(
-            {name for part in parts[table.name] for name in part["columns"] if name.lower() not in table.columns}
-        )
-        for table in tables
-    }
+    ignored = {table.name: _ignored(table, parts[table.name]) for table in tables}
     return SourceLayout(
         parts={name: held for name, held in parts.items() if held},
         absent=tuple(table.name for table in tables if not parts[table.name]),
@@ -145,9 +142,16 @@ def _layout(tables: Sequence[SourceTable], parts: Mapping[str, list[dict[str, An
     )
 
 
+def _ignored(table: SourceTable, parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of columns that nothing reads; what does not look like a name is only counted, for it may be a value."""
+    unknown = {name for part in parts for name in part["columns"] if name.lower() not in table.columns}
+    named = sorted(name for name in unknown if COLUMN_NAME.fullmatch(name))
+    return [*named, f"({len(unknown) - len(named)} more)"] if len(named) < len(unknown) else named
+
+
 def _files_of(table: SourceTable, kind: str, folder: Path) -> list[Path]:
-    free = MANY_FILES if kind == "tables" else NUMBERED_FILES
-    pattern = re.compile(f"{re.escape(table.name)}{free}", re.IGNORECASE)
+    ending = ANY_ENDING if (kind, table.name) == ("tables", "notes") else NUMBERED
+    pattern = re.compile(re.escape(table.name) + ending, re.IGNORECASE)
     return sorted(
         path
         for suffix in FORMATS
