@@ -16,7 +16,7 @@ GROUP = "clean"
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [clean_notes(settings), web_text(settings), corpus_statistics()]
+    return [clean_notes(settings), web_text(settings), corpus_statistics(settings.is_synthetic)]
 
 
 def clean_notes(settings: Settings) -> dg.AssetsDefinition:
@@ -105,7 +105,7 @@ def rows_in_equal_rows_out(summary: Mapping[str, Any]) -> dg.AssetCheckResult:
     )
 
 
-def corpus_statistics() -> dg.AssetsDefinition:
+def corpus_statistics(is_synthetic: bool) -> dg.AssetsDefinition:
     @dg.asset(
         name="corpus_statistics",
         deps=["clean_notes", "encounters", "diagnoses", "stg_patients"],
@@ -139,11 +139,22 @@ def corpus_statistics() -> dg.AssetsDefinition:
         )
         return materialized(
             artifact,
+            figure_g7=top_five_picture(artifact.path, is_synthetic),
             totals=frame_table(pl.read_parquet(artifact.path / "totals.parquet")),
             top_five=frame_table(pl.read_parquet(artifact.path / "top.parquet")),
         )
 
     return _corpus_statistics
+
+
+def top_five_picture(folder: Path, is_synthetic: bool) -> dg.MarkdownMetadataValue:
+    """Top five departments, diagnoses and boroughs of each group of notes, as bars."""
+    # Matplotlib takes its time to import; the definitions do without it.
+    from lang1_assets.ops import figures
+
+    totals, top = (pl.read_parquet(folder / f"{name}.parquet") for name in ("totals", "top"))
+    picture = figures.top_five_picture(totals, top, is_synthetic=is_synthetic)
+    return dg.MetadataValue.md(figures.inline_png(picture, "Top five departments, diagnoses and boroughs"))
 
 
 def frame_table(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:

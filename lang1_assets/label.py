@@ -1,5 +1,6 @@
 """Labels: each task's cohort joined with clean text, one file a task (paper 5.2.2)."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from lang1_assets.materialization import DATA_OWNER, column_schema, markdown_table, materialized
+from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, column_schema, markdown_table, materialized
 from lang1_assets.ops import schemas
 from lang1_assets.ops.labeling import check_classes, join_text, missing_inputs, write_examples
 from lang1_assets.ops.meds import write_meds_labels
@@ -19,10 +20,11 @@ GROUP = "label"
 EXAMPLES_FILE = "examples.parquet"
 MEDS_FILE = "meds_labels.parquet"
 MEDS_SUBJECTS_FILE = "meds_subjects.parquet"
+TABLES_FILE = "tables.json"
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [examples(settings, task) for task in TASKS.values()]
+    return [*(examples(settings, task) for task in TASKS.values()), cohort_tables(settings)]
 
 
 def examples(settings: Settings, task: Task) -> dg.AssetsDefinition:
@@ -65,10 +67,64 @@ def examples(settings: Settings, task: Task) -> dg.AssetsDefinition:
             artifact,
             [one_split_each(frame), every_class(artifact), has_inputs(missing)],
             splits=split_table(frame, task),
+            attrition=attrition_picture(tables.path, task, settings.is_synthetic),
             **{"dagster/row_count": len(frame)},
         )
 
     return _examples
+
+
+def attrition_picture(tables: Path, task: Task, is_synthetic: bool) -> dg.MarkdownMetadataValue:
+    """The flow chart from notes to the cohort: how many left at each step, and why."""
+    # Matplotlib takes its time to import; the definitions do without it.
+    from lang1_assets.ops.attrition import flow_chart
+    from lang1_assets.ops.figures import inline_png
+
+    steps, counts = (pl.read_parquet(tables / f"{name}.parquet") for name in ("cohort_attrition", "cohort_counts"))
+    picture = flow_chart(steps, counts, task.name, is_synthetic=is_synthetic)
+    return dg.MetadataValue.md(inline_png(picture, f"{task.title}: from notes to the cohort"))
+
+
+def cohort_tables(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name="cohort_tables",
+        deps=[*(f"cohort_{task}" for task in TASKS), "task_inputs", "clean_notes"],
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"polars"},
+        description="Tables B1 to B7: notes, patients and class ratios of each task by split, beside the paper's. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
+    )
+    def _cohort_tables(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        from lang1_assets.ops import dataset_statistics as statistics
+
+        tables, notes = store.get("warehouse"), store.get("clean_notes")
+        off = {task: missing_inputs(tables.path / "task_inputs.parquet", TASKS[task]) for task in TASKS}
+        files = {task: tables.path / f"cohort_{task}.parquet" for task in TASKS if off[task] is None}
+
+        def make(work: Path) -> dict[str, Any]:
+            words = notes.path / "notes" / "*.parquet"
+            made = statistics.dataset_tables(files, clean_notes=words, splits=settings.cohorts.split_names)
+            (work / TABLES_FILE).write_text(
+                json.dumps([{"title": table.title, "markdown": statistics.markdown_of(table.frame)} for table in made])
+            )
+            for table in made:
+                table.frame.write_parquet(work / f"{table.name or 'table'}.parquet")
+            return {"num_tables": len(made), "switched_off": {task: why for task, why in off.items() if why}}
+
+        artifact = store.build(
+            "cohort_tables",
+            make,
+            inputs=[tables, notes],
+            parameters={"splits": settings.cohorts.split_names},
+            code=["lang1_assets.ops.dataset_statistics", "lang1_assets.ops.paper_tables"],
+            on_wait=context.log.warning,
+        )
+        shown = json.loads((artifact.path / TABLES_FILE).read_text())
+        text = "\n\n".join(f"**{table['title']}**\n\n{table['markdown']}" for table in shown)
+        return materialized(artifact, tables=dg.MetadataValue.md(text))
+
+    return _cohort_tables
 
 
 def write_task(work: Path, task: Task, tables: Path, notes: Path, splits: Sequence[str]) -> dict[str, Any]:

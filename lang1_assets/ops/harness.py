@@ -3,7 +3,7 @@
     lm_eval --model hf --model_args pretrained=MODEL,add_bos_token=True,dtype=float32 --include_path FOLDER \\
         --tasks remede_readmission
 
-The folder is made from the same task definitions, notes and cuts as the project's own scoring, and gives the same
+The folder holds the tasks whose examples are given and one split, which the harness calls `test`. It is made from the same task definitions, notes and cuts as the project's own scoring, and gives the same
 probabilities: the harness ranks the letters by log-likelihood, and normalised those are the letters' softmax. The files in it
 hold notes, so they are as private as the notes.
 """
@@ -57,7 +57,12 @@ metric_list:
     higher_is_better: true
 metadata:
   version: {version}
+  split: {split}
 """
+
+
+class HarnessError(ValueError):
+    """Tasks for the harness cannot be written."""
 
 
 def write_harness_tasks(
@@ -69,23 +74,33 @@ def write_harness_tasks(
     max_examples: int,
     seed: int,
 ) -> int:
-    """Task files and their data for each task's examples of one split; the number of notes written."""
+    """Task files and their data for each task's examples of one split; the number of notes written.
+
+    Args:
+        examples: task -> file of `schemas.EXAMPLES`; a task that the source cannot supply is left out.
+        split: the test that the harness runs, which the source must have.
+
+    Raises:
+        HarnessError: a task has no note in the split.
+    """
     (folder / FUNCTIONS_FILE).write_text(FUNCTIONS)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     written = 0
     for name, path in examples.items():
         rows = read_examples(path, split, max_examples, seed)
+        if rows.is_empty():
+            raise HarnessError(f"{path}: no note of split '{split}'; the harness needs a test split of task '{name}'")
         # The harness truncates on the left and drops the head of the note: it is given notes that fit.
         notes = cut_notes(rows["text"].to_list(), tokenizer_folder, tokenizer, note_tokens)
-        write_task(folder, TASKS[name], rows, notes)
+        write_task(folder, TASKS[name], split, rows, notes)
         written += len(rows)
     return written
 
 
-def write_task(folder: Path, task: Task, rows: pl.DataFrame, notes: Sequence[str]) -> None:
+def write_task(folder: Path, task: Task, split: str, rows: pl.DataFrame, notes: Sequence[str]) -> None:
     prompts = pl.Series("prompt", [f"{note}\n{task.question_block}" for note in notes], dtype=pl.String)
     rows.select("note_id", "label").with_columns(prompts).write_parquet(folder / f"{task.name}.parquet")
-    text = TEMPLATE.format(name=task.name, letters=list(task.letters), version=task.version)
+    text = TEMPLATE.format(name=task.name, letters=list(task.letters), version=task.version, split=split)
     (folder / f"{task.name}.yaml").write_text(text)
 
 

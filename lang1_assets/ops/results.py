@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,7 @@ import polars as pl
 from lang1_assets.ops import metrics
 from lang1_assets.ops.bootstrap import NUM_RESAMPLES, Interval, bootstrap_auroc
 from lang1_assets.ops.metrics import Floats, Integers
+from lang1_assets.ops.schemas import SPLITS
 from lang1_assets.ops.tasks import TASKS
 
 Mode = Literal["zero_shot", "finetuned"]
@@ -27,7 +28,7 @@ ZERO_SHOT: Mode = "zero_shot"
 FINETUNED: Mode = "finetuned"
 JOINT = "joint"
 HEADLINE_SPLIT = "temporal_2024"
-"""The split that every headline number is on (paper 5.5)."""
+"""The split that every headline number of the paper is on (5.5); a source without temporal splits has `test`."""
 
 AUROC = "auroc"
 METRICS: dict[str, str] = {
@@ -178,10 +179,16 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def write_results(path: Path, rows: Sequence[ResultRow]) -> None:
-    """`{"rows": [...]}` as strict JSON, complete or not there at all."""
+def write_results(path: Path, rows: Sequence[ResultRow], switched_off: Mapping[str, str] | None = None) -> None:
+    """`{"rows": [...]}` as strict JSON, complete or not there at all.
+
+    Where the source cannot supply a task, also `"switched_off"`: task -> reason.
+    """
+    content: dict[str, Any] = {"rows": list(rows)}
+    if switched_off:
+        content["switched_off"] = dict(switched_off)
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps({"rows": list(rows)}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
 
 
@@ -191,6 +198,19 @@ def read_results(path: Path) -> list[ResultRow]:
     Raises:
         ResultsError: it is missing, no JSON, or has no `rows`.
     """
+    return cast(list[ResultRow], _read(path)["rows"])
+
+
+def read_switched_off(path: Path) -> dict[str, str]:
+    """Task -> why the source cannot supply it, from a file that `write_results` wrote.
+
+    Raises:
+        ResultsError: as `read_results`.
+    """
+    return cast(dict[str, str], _read(path).get("switched_off", {}))
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise ResultsError(f"{path}: no results here; materialize the report first")
     try:
@@ -199,7 +219,7 @@ def read_results(path: Path) -> list[ResultRow]:
         raise ResultsError(f"{path}, line {error.lineno}: {error.msg}; expected the JSON of write_results") from error
     if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
         raise ResultsError(f'{path}: expected {{"rows": [...]}}; materialize the report again')
-    return cast(list[ResultRow], content["rows"])
+    return content
 
 
 def find_row(
@@ -218,17 +238,40 @@ def distance_closed(row: ResultRow) -> float | None:
     return (value - 0.5) / (oracle - 0.5)
 
 
-def results_table(rows: Sequence[ResultRow], split: str = HEADLINE_SPLIT) -> str:
-    """AUROC on one split as lines for a terminal: a row a task, zero-shot beside finetuned beside oracle."""
+def results_table(
+    rows: Sequence[ResultRow], split: str | None = None, switched_off: Mapping[str, str] | None = None
+) -> str:
+    """AUROC on one split as lines for a terminal: a row a task, zero-shot beside finetuned beside oracle.
+
+    Without `split` the latest test that has a result. A task that no row is about has no line; those of `switched_off`
+    (task -> reason) are named below.
+    """
+    split = split or latest_split(rows)
     lines = []
     for model in dict.fromkeys(row["model"] for row in rows):
         lines += [f"{model}: AUROC on {split}, 95 % interval", *_model_table(rows, model, split), ""]
-    return "\n".join(lines).rstrip()
+    return "\n".join([*lines, *switched_off_lines(switched_off or {})]).rstrip()
+
+
+def latest_split(rows: Iterable[ResultRow]) -> str:
+    """The last of `SPLITS` that any row is about; without rows the paper's."""
+    found = {row["split"] for row in rows}
+    return next((split for split in reversed(SPLITS) if split in found), HEADLINE_SPLIT)
+
+
+def switched_off_lines(switched_off: Mapping[str, str]) -> list[str]:
+    """`Switched off: In-hospital mortality, Length of stay (the source has no H&P notes).`, one line a reason."""
+    tasks: dict[str, list[str]] = {}
+    for name, task in TASKS.items():
+        if name in switched_off:
+            tasks.setdefault(switched_off[name], []).append(task.title)
+    return [f"Switched off: {', '.join(titles)} ({reason})." for reason, titles in tasks.items()]
 
 
 def _model_table(rows: Sequence[ResultRow], model: str, split: str) -> list[str]:
     table: list[tuple[str, ...]] = [("task", "zero-shot", "single task", "joint", "oracle", "distance closed")]
-    for task in TASKS.values():
+    evaluated = {row["task"] for row in rows}
+    for task in (task for task in TASKS.values() if task.name in evaluated):
         found = [
             find_row(rows, model=model, trained_on=trained_on, task=task.name, split=split)
             for trained_on in (None, task.name, JOINT)

@@ -14,7 +14,13 @@ import pytest
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoTokenizer
 
-from lang1_assets.ops.harness import aggregate_auroc, process_results, read_notes, write_harness_tasks
+from lang1_assets.ops.harness import (
+    HarnessError,
+    aggregate_auroc,
+    process_results,
+    read_notes,
+    write_harness_tasks,
+)
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import build_prompts, read_examples
@@ -109,6 +115,24 @@ def test_the_folder_holds_tasks_prompts_and_nothing_that_ties_it_to_a_place(task
     notes = pl.read_parquet(task_folder / "mortality.parquet")
     assert notes.columns == ["note_id", "label", "prompt"]
     assert all(prompt.endswith(TASKS["mortality"].question_block) for prompt in notes["prompt"])
+
+
+def test_a_source_without_temporal_splits_and_with_one_task(
+    example_files: dict[str, Path], tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    only = {"mortality": example_files["mortality"]}
+    assert write_harness_tasks(tmp_path, only, "test", tokenizer_folder, NOTE_TOKENS, 100, SEED) == 14
+    assert {path.name for path in tmp_path.iterdir()} == {"remede.py", "mortality.yaml", "mortality.parquet"}
+    assert "split: test\n" in (tmp_path / "mortality.yaml").read_text()
+    assert len(pl.read_parquet(tmp_path / "mortality.parquet")) == 14
+
+
+def test_a_split_that_a_source_lacks_is_refused(
+    example_files: dict[str, Path], tokenizer_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(HarnessError, match=r"no note of split 'temporal_2021'.*task 'mortality'"):
+        write_harness_tasks(tmp_path, example_files, "temporal_2021", tokenizer_folder, NOTE_TOKENS, 11, SEED)
+    assert [path for path in tmp_path.iterdir() if path.suffix in (".yaml", ".parquet")] == []
 
 
 def test_notes_are_read_as_they_were_written(task_folder: Path) -> None:

@@ -151,3 +151,38 @@ def test_terminal_table_shows_what_is_there():
     assert f"{row['value']:.3f} ({row['low']:.3f} - {row['high']:.3f})" in text
     assert "30-day readmission" in text
     assert "m: AUROC on temporal_2024" in text
+
+
+def test_terminal_table_is_about_the_latest_test_and_the_tasks_there_are():
+    rows = rows_of(pl.concat([predictions("readmission", "test"), predictions("mortality", "test")]))
+    text = results.results_table(rows)
+    assert "m: AUROC on test" in text
+    assert [task.title for task in TASKS.values() if task.title in text] == [
+        "30-day readmission",
+        "In-hospital mortality",
+    ]
+    later = rows_of(predictions(split="temporal_2021"))
+    assert "AUROC on temporal_2021" in results.results_table([*later, *rows])
+    assert "AUROC on test" in results.results_table([*later, *rows], "test")
+    assert results.results_table([]) == ""
+
+
+def test_terminal_table_names_what_is_switched_off():
+    off = {"comorbidity": "no ICD codes", "mortality": "no H&P notes", "length_of_stay": "no H&P notes"}
+    lines = results.results_table(rows_of(predictions()), switched_off=off).splitlines()
+    assert lines[-2:] == [
+        "Switched off: In-hospital mortality, Length of stay (no H&P notes).",
+        "Switched off: Charlson comorbidity index (no ICD codes).",
+    ]
+    assert lines[-3] == ""
+
+
+def test_switched_off_tasks_lie_beside_the_rows(tmp_path):
+    rows = rows_of(predictions())
+    path = tmp_path / "results.json"
+    results.write_results(path, rows, {"mortality": "no H&P notes"})
+    assert results.read_results(path) == rows
+    assert results.read_switched_off(path) == {"mortality": "no H&P notes"}
+    results.write_results(path, rows, {})
+    assert results.read_switched_off(path) == {}
+    assert set(json.loads(path.read_text())) == {"rows"}

@@ -9,6 +9,7 @@ from lang1_assets.ops.report.data import (
     ModelSummary,
     RejectCount,
     ReportData,
+    ReportError,
     StageCount,
     TaskCalibration,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "ModelSummary",
     "RejectCount",
     "ReportData",
+    "ReportError",
     "StageCount",
     "TaskCalibration",
     "cohort_counts",

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lang1_assets.ops.bootstrap import NUM_RESAMPLES
-from lang1_assets.ops.results import JOINT, ResultRow
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow
+from lang1_assets.ops.schemas import SPLITS
+from lang1_assets.ops.tasks import TASKS, Task
 
 SPLIT_TITLES = {
     "train": "Train",
@@ -16,7 +17,10 @@ SPLIT_TITLES = {
     "temporal_2021": "2021",
     "temporal_2024": "2024",
 }
-TEST_SPLITS = ("test", "temporal_2021", "temporal_2024")
+
+
+class ReportError(ValueError):
+    """Parts that do not make one report."""
 
 
 def split_title(task: str, split: str) -> str:
@@ -24,6 +28,11 @@ def split_title(task: str, split: str) -> str:
     if task == "insurance_denial" and split == "temporal_2021":
         return "2022"
     return SPLIT_TITLES.get(split, split)
+
+
+def title_of_test(split: str) -> str:
+    """A test split in prose, after "the": `2024 test`, or `test set` where the test is of the training years."""
+    return "test set" if split == "test" else f"{SPLIT_TITLES.get(split, split)} test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +141,11 @@ class RejectCount:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """Everything on the page. A part that is empty or None is said to be missing, and why."""
+    """Everything on the page. A part that is empty or None is said to be missing, and why.
+
+    Raises:
+        ReportError: splits and switched-off tasks that cannot be, all of them named.
+    """
 
     title: str
     profile: str
@@ -145,6 +158,12 @@ class ReportData:
     rows: tuple[ResultRow, ...]
     num_resamples: int = NUM_RESAMPLES
     """Behind each interval in `rows`."""
+    headline_split: str = HEADLINE_SPLIT
+    """The test on which results are compared."""
+    splits: tuple[str, ...] = SPLITS
+    """The splits that the source has, in order; those after `val` are tests."""
+    switched_off: Mapping[str, str] = field(default_factory=dict)
+    """Task -> why the source cannot supply it: `the source has no claims that passed staging`."""
     models: tuple[ModelSummary, ...] = ()
     artifacts: tuple[ArtifactLink, ...] = ()
     calibration: tuple[TaskCalibration, ...] = ()
@@ -158,6 +177,41 @@ class ReportData:
     mlflow_url: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     """Anything else of the run worth a line at the top: number of encounters, wall time."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.headline_split not in self.test_splits:
+            problems.append(
+                f"headline_split '{self.headline_split}' is no test split; splits are {', '.join(self.splits)}, "
+                "and those after val are tests"
+            )
+        unknown = [task for task in self.switched_off if task not in TASKS]
+        if unknown:
+            problems.append(f"switched_off: no such task: {', '.join(unknown)}; expected {', '.join(TASKS)}")
+        if problems:
+            raise ReportError("; ".join(problems))
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks that the source can supply; only these have rows, charts and cohorts on the page."""
+        return {name: task for name, task in TASKS.items() if name not in self.switched_off}
+
+    @property
+    def test_splits(self) -> tuple[str, ...]:
+        return self.splits[self.splits.index("val") + 1 :] if "val" in self.splits else ()
+
+    @property
+    def headline_title(self) -> str:
+        return title_of_test(self.headline_split)
+
+    @property
+    def curves(self) -> tuple[TaskCalibration, ...]:
+        """The reliability curves that the page shows: of its model, on the headline test."""
+        return tuple(
+            curve
+            for curve in self.calibration
+            if (curve.model, curve.split) == (self.model, self.headline_split) and curve.task in self.tasks
+        )
 
 
 def modes_trained_on(rows: Sequence[ResultRow], model: str) -> list[str | None]:

@@ -6,15 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lang1_assets.ops.report.data import (
-    TEST_SPLITS,
-    ReportData,
-    TaskCalibration,
-    split_title,
-)
+from lang1_assets.ops.report.data import ReportData, TaskCalibration, split_title
 from lang1_assets.ops.report.svg import Canvas, Scale, bottom_axis, left_axis, round_ticks
-from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow, find_row, format_interval
-from lang1_assets.ops.tasks import TASKS, Task
+from lang1_assets.ops.results import JOINT, ResultRow, find_row, format_interval
+from lang1_assets.ops.tasks import Task
 
 CHANCE = 0.5
 PANEL_WIDTH = 320
@@ -61,11 +56,11 @@ def oracle_of(found: Sequence[Lane]) -> float | None:
 
 
 def auroc_chart(data: ReportData, *, is_narrow: bool) -> str:
-    """AUROC on the 2024 test: for each task its lanes with intervals, below them the oracle."""
+    """AUROC on the headline test: for each task its lanes with intervals, below them the oracle."""
     width, lane_height = (360, 20) if is_narrow else (920, 21)
     left, right = (8, 210) if is_narrow else (232, 758)
     head, gap = (24, 14) if is_narrow else (0, 20)
-    groups = [(task, lanes(data, task, HEADLINE_SPLIT)) for task in TASKS.values()]
+    groups = [(task, lanes(data, task, data.headline_split)) for task in data.tasks.values()]
     groups = [(task, found) for task, found in groups if found]
     heights = [
         head + lane_height * max(len(found) + (oracle_of(found) is not None), 1 if is_narrow else 2)
@@ -82,9 +77,10 @@ def auroc_chart(data: ReportData, *, is_narrow: bool) -> str:
     for (task, found), height in zip(groups, heights, strict=True):
         _task_group(canvas, scale, task, found, top, head, lane_height)
         top += height + gap
-    title = "AUROC, 95% interval" if is_narrow else "AUROC on the 2024 test, 95% interval"
-    canvas.text(((left + right) / 2, bottom + 36), title, "axis", "middle")
-    return canvas.render("AUROC on the 2024 test", auroc_description(groups))
+    title = f"AUROC on the {data.headline_title}"
+    axis = "AUROC, 95% interval" if is_narrow else f"{title}, 95% interval"
+    canvas.text(((left + right) / 2, bottom + 36), axis, "axis", "middle")
+    return canvas.render(title, auroc_description(groups))
 
 
 def _task_group(
@@ -138,10 +134,10 @@ def auroc_description(groups: Sequence[tuple[Task, Sequence[Lane]]]) -> str:
 
 
 def drift_panels(data: ReportData) -> list[str]:
-    """One panel a task: AUROC on the test, the 2021 and the 2024 split."""
+    """One panel a task: AUROC on each test split, from the earliest to the latest."""
     panels = []
-    for task in TASKS.values():
-        by_split = {split: lanes(data, task, split) for split in TEST_SPLITS}
+    for task in data.tasks.values():
+        by_split = {split: lanes(data, task, split) for split in data.test_splits}
         by_split = {split: found for split, found in by_split.items() if found}
         if by_split:
             panels.append(_drift_panel(task, by_split))
@@ -194,7 +190,7 @@ def _drift_series(
 def calibration_panels(data: ReportData) -> list[str]:
     """One panel a task: observed frequency against mean prediction, each way of training that has a curve."""
     panels = []
-    for task in TASKS.values():
+    for task in data.tasks.values():
         curves = calibration_curves(data, task)
         if curves:
             panels.append(_calibration_panel(task, curves))
@@ -207,8 +203,8 @@ def calibration_curves(data: ReportData, task: Task) -> list[tuple[Series, TaskC
     return [
         (series, curve)
         for series, trained_on in wanted
-        for curve in data.calibration
-        if (curve.model, curve.trained_on, curve.task) == (data.model, trained_on, task.name)
+        for curve in data.curves
+        if (curve.trained_on, curve.task) == (trained_on, task.name)
     ]
 
 

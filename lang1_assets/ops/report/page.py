@@ -27,7 +27,7 @@ def write_report(data: ReportData, folder: Path) -> None:
     sections = parts.build_sections(data)
     (folder / PAGE_FILE).write_text(render_page(data, sections), encoding="utf-8")
     (folder / MARKDOWN_FILE).write_text(render_markdown(data, sections), encoding="utf-8")
-    write_results(folder / RESULTS_FILE, data.rows)
+    write_results(folder / RESULTS_FILE, data.rows, data.switched_off)
 
 
 def render_page(data: ReportData, sections: list[parts.Section]) -> str:

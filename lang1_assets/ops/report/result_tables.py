@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lang1_assets.ops.report.data import TEST_SPLITS, ReportData, modes_trained_on, split_title
+from lang1_assets.ops.report.data import ReportData, modes_trained_on, split_title
 from lang1_assets.ops.report.tables import NOTHING, Cell, Content, Table, link, table
 from lang1_assets.ops.results import (
     AUROC,
-    HEADLINE_SPLIT,
     JOINT,
     METRICS,
     ResultRow,
@@ -26,11 +25,11 @@ def trained_on_title(trained_on: str | None) -> str:
 
 
 def headline_table(data: ReportData) -> Table:
-    """AUROC on the 2024 test, the numbers of the first chart; each links to its evaluation."""
+    """AUROC on the headline test, the numbers of the first chart; each links to its evaluation."""
     rows: list[list[Content]] = []
-    for task in TASKS.values():
+    for task in data.tasks.values():
         found = [
-            find_row(data.rows, model=data.model, trained_on=trained_on, task=task.name, split=HEADLINE_SPLIT)
+            find_row(data.rows, model=data.model, trained_on=trained_on, task=task.name, split=data.headline_split)
             for trained_on in (None, task.name, JOINT)
         ]
         if not any(found):
@@ -47,7 +46,7 @@ def headline_table(data: ReportData) -> Table:
             ]
         )
     header = ("Task", "Notes", "Zero-shot", "Single task", "Joint", "Oracle", "Distance closed")
-    return table("AUROC on the 2024 test with 95% intervals", header, rows)
+    return table(f"AUROC on the {data.headline_title} with 95% intervals", header, rows)
 
 
 def interval_cell(row: ResultRow | None) -> Cell:
@@ -57,18 +56,27 @@ def interval_cell(row: ResultRow | None) -> Cell:
 
 
 def drift_table(data: ReportData) -> Table:
+    """AUROC on every test split, and from the first to the last of them."""
     rows: list[list[Content]] = []
-    for task in TASKS.values():
+    for task in data.tasks.values():
         for trained_on in (None, task.name, JOINT):
             found = [
                 find_row(data.rows, model=data.model, trained_on=trained_on, task=task.name, split=split)
-                for split in TEST_SPLITS
+                for split in data.test_splits
             ]
             if any(found):
-                change = _change(found[0], found[2])
+                change = _change(found[0], found[-1])
                 rows.append([task.title, trained_on_title(trained_on), *(interval_cell(row) for row in found), change])
-    header = ("Task", "Trained on", "Test", "2021 (denial: 2022)", "2024", "Test to 2024")
-    return table("AUROC on the three test sets", header, rows, num_labels=2)
+    titles = [split_heading(data, split) for split in data.test_splits]
+    header = ("Task", "Trained on", *titles, f"{titles[0]} to {titles[-1]}")
+    number = {2: "two", 3: "three"}.get(len(titles), len(titles))
+    return table(f"AUROC on the {number} test sets", header, rows, num_labels=2)
+
+
+def split_heading(data: ReportData, split: str) -> str:
+    """A split at the head of a column for all tasks."""
+    common, denial = split_title("", split), split_title("insurance_denial", split)
+    return f"{common} (denial: {denial})" if denial != common and "insurance_denial" in data.tasks else common
 
 
 def _change(first: ResultRow | None, last: ResultRow | None) -> str | None:
@@ -78,37 +86,39 @@ def _change(first: ResultRow | None, last: ResultRow | None) -> str | None:
 
 
 def transfer_table(data: ReportData) -> Table | None:
-    """What each training transfers to (Fig. 5a): rows trained on, columns tested on; None without single tasks."""
+    """What each training transfers to (Fig. 5a): rows trained on, columns tested on; None without single tasks or
+    with one task only."""
     names = modes_trained_on(data.rows, data.model)
-    if not set(names) - {None, JOINT}:
+    if not set(names) - {None, JOINT} or len(data.tasks) < 2:
         return None
     rows: list[list[Content]] = []
     for trained_on in names:
-        cells: list[Content] = [trained_on_title(trained_on)]
-        for task in TASKS:
-            row = find_row(data.rows, model=data.model, trained_on=trained_on, task=task, split=HEADLINE_SPLIT)
-            cells.append(_shaded(row))
-        rows.append(cells)
-    return table(
-        "AUROC on the 2024 test: trained on (row), tested on (column)", ("", *(t.title for t in TASKS.values())), rows
-    )
+        cells = [_shaded(row) for row in _headline_results(data, data.model, trained_on)]
+        if any(cells):
+            rows.append([trained_on_title(trained_on), *cells])
+    caption = f"AUROC on the {data.headline_title}: trained on (row), tested on (column)"
+    return table(caption, ("", *(task.title for task in data.tasks.values())), rows)
 
 
 def models_by_task_table(data: ReportData) -> Table | None:
-    """All models side by side on the 2024 test; None when there is one only."""
+    """All models side by side on the headline test; None when there is one only."""
     names = list(dict.fromkeys(row["model"] for row in data.rows))
     if len(names) < 2:
         return None
     rows: list[list[Content]] = []
     for model in names:
         for trained_on in modes_trained_on(data.rows, model):
-            found = [
-                find_row(data.rows, model=model, trained_on=trained_on, task=task, split=HEADLINE_SPLIT)
-                for task in TASKS
-            ]
-            rows.append([model, trained_on_title(trained_on), *map(_shaded, found)])
-    header = ("Model", "Trained on", *(task.title for task in TASKS.values()))
-    return table("AUROC on the 2024 test of every model", header, rows, num_labels=2)
+            cells = [_shaded(row) for row in _headline_results(data, model, trained_on)]
+            if any(cells):
+                rows.append([model, trained_on_title(trained_on), *cells])
+    header = ("Model", "Trained on", *(task.title for task in data.tasks.values()))
+    return table(f"AUROC on the {data.headline_title} of every model", header, rows, num_labels=2)
+
+
+def _headline_results(data: ReportData, model: str, trained_on: str | None) -> list[ResultRow | None]:
+    """One a task."""
+    split = data.headline_split
+    return [find_row(data.rows, model=model, trained_on=trained_on, task=task, split=split) for task in data.tasks]
 
 
 def _shaded(row: ResultRow | None) -> Cell | None:
@@ -149,9 +159,9 @@ def _value(row: ResultRow | None) -> Content:
 
 def calibration_table(data: ReportData) -> Table:
     """Both calibration errors of the curves that the charts show: a row a task, a column a training."""
-    found = {(c.task, c.trained_on): c for c in data.calibration if c.model == data.model}
+    found = {(curve.task, curve.trained_on): curve for curve in data.curves}
     rows: list[list[Content]] = []
-    for name, task in TASKS.items():
+    for name, task in data.tasks.items():
         curves = [found.get((name, trained_on)) for trained_on in (None, name, JOINT)]
         if any(curves):
             rows.append(
@@ -163,15 +173,14 @@ def calibration_table(data: ReportData) -> Table:
             )
     trainings = ("zero-shot", "single task", "joint")
     header = ("Task", *(f"Top class: {t}" for t in trainings), *(f"Positive class: {t}" for t in trainings))
-    return table("Expected calibration error, 15 bins, 2024 test", header, rows)
+    return table(f"Expected calibration error, 15 bins, {data.headline_title}", header, rows)
 
 
 def calibration_points_table(data: ReportData) -> Table:
     header = ("Task", "Trained on", "Mean predicted", "Observed", "Predictions")
     rows: list[list[Content]] = [
         [TASKS[c.task].title, trained_on_title(c.trained_on), p.mean_predicted, p.fraction_positive, p.count]
-        for c in data.calibration
-        if c.model == data.model
+        for c in data.curves
         for p in c.points
     ]
     return table("Points of the reliability curves", header, rows, num_labels=2)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lang1_assets.ops.report import figures, pretraining_figures, result_tables, run_tables
-from lang1_assets.ops.report.data import ReportData
+from lang1_assets.ops.report.data import ReportData, split_title
 from lang1_assets.ops.report.figures import ORACLE_BAR, ORACLE_SERIES, TRAINED_SERIES, Series
 from lang1_assets.ops.report.run_tables import SIGNIFICANCE
 from lang1_assets.ops.report.summary import headline_rows
 from lang1_assets.ops.report.tables import Table
-from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT
+from lang1_assets.ops.results import JOINT, switched_off_lines
 from lang1_assets.ops.tasks import TASKS
 
 
@@ -54,8 +54,8 @@ def build_sections(data: ReportData) -> list[Section]:
 
 
 def series_of(data: ReportData, oracle: Series | None) -> tuple[Series, ...]:
-    """The series that have at least one number on the 2024 test: what a legend lists."""
-    names = [lane.series for task in TASKS.values() for lane in figures.lanes(data, task, HEADLINE_SPLIT)]
+    """The series that have at least one number on the headline test: what a legend lists."""
+    names = [lane.series for task in data.tasks.values() for lane in figures.lanes(data, task, data.headline_split)]
     known = tuple(series for series in TRAINED_SERIES if series in names)
     return (*known, oracle) if oracle is not None and has_oracle(data) else known
 
@@ -67,14 +67,19 @@ def has_oracle(data: ReportData) -> bool:
 def results_section(data: ReportData) -> Section:
     missing = _missing_results(data)
     if not headline_rows(data):
-        return Section(anchor="results", title="Results", missing=(*missing, "No AUROC on the 2024 test."))
+        return Section(
+            anchor="results",
+            title="Results",
+            folded=(result_tables.all_results_table(data.rows),) if data.rows else (),
+            missing=(*missing, f"No AUROC on the {data.headline_title}."),
+        )
     band = (
         " The shaded band runs from chance to the oracle, the best that anyone can do who knows the facts in the note."
         if has_oracle(data)
         else ""
     )
     chart = Figure(
-        caption=f"AUROC on the 2024 test. Lines are 95% intervals from resampling the notes.{band}",
+        caption=f"AUROC on the {data.headline_title}. Lines are 95% intervals from resampling the notes.{band}",
         wide=(figures.auroc_chart(data, is_narrow=False),),
         narrow=figures.auroc_chart(data, is_narrow=True),
         legend=series_of(data, ORACLE_SERIES),
@@ -93,7 +98,7 @@ def results_section(data: ReportData) -> Section:
 def _missing_results(data: ReportData) -> tuple[str, ...]:
     rows = [row for row in data.rows if row["model"] == data.model]
     trained = {row["trained_on"] for row in rows}
-    absent = [TASKS[task].title for task in TASKS if task not in headline_rows(data)]
+    absent = [task.title for name, task in data.tasks.items() if name not in headline_rows(data)]
     notes = {
         "No zero-shot evaluation.": None not in trained,
         "No jointly finetuned model.": JOINT not in trained,
@@ -101,23 +106,35 @@ def _missing_results(data: ReportData) -> tuple[str, ...]:
         "No oracle: only the embedded hospital knows the probability behind a label.": not any(
             row["oracle"] for row in rows
         ),
-        f"No result on the 2024 test for: {', '.join(absent)}.": bool(absent),
+        f"No result on the {data.headline_title} for: {', '.join(absent)}.": bool(absent),
     }
     partial = sorted({row["task"] for row in rows if row["oracle"] is not None and row["oracle_n"] < row["n"]})
     if partial:
         notes[f"The oracle knows only a part of the notes of: {', '.join(TASKS[task].title for task in partial)}."] = (
             True
         )
-    return tuple(note for note, applies in notes.items() if applies)
+    return (*(note for note, applies in notes.items() if applies), *_beside_the_source(data))
+
+
+def _beside_the_source(data: ReportData) -> tuple[str, ...]:
+    """Results of tasks and splits that the source does not have: those of an earlier source, which no chart shows."""
+    tasks = dict.fromkeys(TASKS[row["task"]].title for row in data.rows if row["task"] in data.switched_off)
+    splits = dict.fromkeys(row["split"] for row in data.rows if row["split"] not in data.splits)
+    named = ", ".join((*tasks, *(f"split {split}" for split in splits)))
+    if not named:
+        return ()
+    return (f"Only in the table of every number, for this source does not have them: {named}. Evaluate again.",)
 
 
 def drift_section(data: ReportData) -> Section:
+    if len(data.test_splits) < 2:
+        note = "One test set only, of the same years as the training set: drift over time is not measured."
+        return Section(anchor="drift", title="Temporal drift", missing=(note,))
     panels = figures.drift_panels(data)
     if not panels:
         return Section(anchor="drift", title="Temporal drift", missing=("No results to compare over time.",))
     figure = Figure(
-        caption="AUROC on the test of the training years, on 2021 and on 2024. Insurance denial: March and April 2022 "
-        "stand in the place of 2021.",
+        caption=_drift_caption(data),
         wide=tuple(panels),
         legend=series_of(data, ORACLE_BAR),
         numbers=result_tables.drift_table(data),
@@ -125,13 +142,23 @@ def drift_section(data: ReportData) -> Section:
     return Section(anchor="drift", title="Temporal drift", figures=(figure,))
 
 
+def _drift_caption(data: ReportData) -> str:
+    names = [
+        "the test of the training years" if split == "test" else split_title("", split) for split in data.test_splits
+    ]
+    caption = f"AUROC on {', on '.join(names[:-1])} and on {names[-1]}."
+    if "insurance_denial" in data.tasks and "temporal_2021" in data.test_splits:
+        caption += " Insurance denial: March and April 2022 stand in the place of 2021."
+    return caption
+
+
 def calibration_section(data: ReportData) -> Section:
     panels = figures.calibration_panels(data)
     if not panels:
         return Section(anchor="calibration", title="Calibration", missing=("No calibration curve for this model.",))
     figure = Figure(
-        caption="Observed frequency against mean predicted probability on the 2024 test, 15 bins; a larger point "
-        "stands for more predictions. With more than two classes, all one-versus-rest predictions are pooled.",
+        caption=f"Observed frequency against mean predicted probability on the {data.headline_title}, 15 bins; a larger "
+        "point stands for more predictions. With more than two classes, all one-versus-rest predictions are pooled.",
         wide=tuple(panels),
         legend=series_of(data, None),
         numbers=result_tables.calibration_points_table(data),
@@ -180,20 +207,30 @@ def pretraining_section(data: ReportData) -> Section:
 
 
 def cohorts_section(data: ReportData) -> Section:
-    if not data.cohorts:
-        return Section(anchor="cohorts", title="Cohorts", missing=("No cohort counts.",))
-    own = [(task, [count for count in data.cohorts if count.task == name]) for name, task in TASKS.items()]
+    off = tuple(switched_off_lines(data.switched_off))
+    # A split that the source does not have is no row of zeros.
+    counts = [count for count in data.cohorts if count.split in data.splits or count.num_notes]
+    own = [(task, [count for count in counts if count.task == name]) for name, task in data.tasks.items()]
     made = tuple(run_tables.cohort_table(task, counts) for task, counts in own if counts)
+    if not made:
+        return Section(anchor="cohorts", title="Cohorts", missing=("No cohort counts.", *off))
     return Section(
         anchor="cohorts",
-        title="Cohorts beside Tables B1 – B7",
-        text=(
-            "Ours, and in the columns named after its tables the paper's. A class ratio that chance hardly "
-            f"explains beside the paper's (Fisher's exact test, p < {SIGNIFICANCE}) is marked ≠. The paper prints "
-            "251,804 patients for comorbidity in 2021, more than its notes.",
-        ),
+        title="Cohorts beside the paper's" if off else "Cohorts beside Tables B1 – B7",
+        text=(_cohorts_text(data),),
         tables=made,
+        missing=off,
     )
+
+
+def _cohorts_text(data: ReportData) -> str:
+    text = (
+        "Ours, and in the columns named after its tables the paper's. A class ratio that chance hardly "
+        f"explains beside the paper's (Fisher's exact test, p < {SIGNIFICANCE}) is marked ≠."
+    )
+    if "comorbidity" in data.tasks and "temporal_2021" in data.splits:
+        text += " The paper prints 251,804 patients for comorbidity in 2021, more than its notes."
+    return text
 
 
 def quality_section(data: ReportData) -> Section:

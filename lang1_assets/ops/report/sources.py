@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from lang1_assets.ops import metrics
-from lang1_assets.ops.report.data import CalibrationPoint, CohortCount, LossCurve, RejectCount, TaskCalibration
+from lang1_assets.ops.report.data import (
+    CalibrationPoint,
+    CohortCount,
+    LossCurve,
+    RejectCount,
+    ReportError,
+    TaskCalibration,
+)
 from lang1_assets.ops.results import HEADLINE_SPLIT, labels_and_probabilities
 from lang1_assets.ops.schemas import SPLITS
 from lang1_assets.ops.tasks import TASKS
@@ -46,11 +54,21 @@ def task_calibrations(
     return found
 
 
-def cohort_counts(task: str, cohort: pl.DataFrame) -> list[CohortCount]:
-    """One count a split from a cohort or examples frame (columns `split`, `label`, `subject_id`); `SPLITS` order."""
+def cohort_counts(task: str, cohort: pl.DataFrame, splits: Sequence[str] = SPLITS) -> list[CohortCount]:
+    """One count a split, in this order, from a cohort or examples frame (columns `split`, `label`, `subject_id`).
+
+    Raises:
+        ReportError: notes are in other splits.
+    """
+    others = sorted(set(cohort["split"].unique()) - set(splits), key=str)
+    if others:
+        raise ReportError(
+            f"cohort of {task}: notes in split {', '.join(map(repr, others))}; expected {', '.join(splits)}. "
+            "Materialize the examples again, under the profile of this report"
+        )
     num_classes = TASKS[task].num_classes
     found = []
-    for split in SPLITS:
+    for split in splits:
         own = cohort.filter(pl.col("split") == split)
         by_label = dict(own.group_by("label").len().iter_rows())
         found.append(

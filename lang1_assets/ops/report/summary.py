@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from lang1_assets.ops.report.data import ReportData
-from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow, distance_closed, find_row
+from lang1_assets.ops.results import JOINT, ResultRow, distance_closed, find_row
 from lang1_assets.ops.tasks import TASKS
 
 GOAL = 0.6
@@ -26,11 +26,11 @@ class Tile:
 
 
 def headline_rows(data: ReportData) -> dict[str, ResultRow]:
-    """Task -> the best training's AUROC on the 2024 test: joint, else single-task, else zero-shot."""
+    """Task -> the best training's AUROC on the headline test: joint, else single-task, else zero-shot."""
     found = {}
-    for task in TASKS:
+    for task in data.tasks:
         rows = [
-            find_row(data.rows, model=data.model, trained_on=trained_on, task=task, split=HEADLINE_SPLIT)
+            find_row(data.rows, model=data.model, trained_on=trained_on, task=task, split=data.headline_split)
             for trained_on in (JOINT, task, None)
         ]
         best = next((row for row in rows if row is not None and row["value"] is not None), None)
@@ -67,12 +67,15 @@ def summary(data: ReportData) -> str:
     """The result in a few sentences, from the numbers."""
     rows = headline_rows(data)
     if not rows:
-        return f"No result of {data.model} on the 2024 test is here yet: materialize an evaluation, then this report."
-    sentences = [_distance_sentence(rows), _zero_shot_sentence(data), _drift_sentence(data)]
+        return (
+            f"No result of {data.model} on the {data.headline_title} is here yet: materialize an evaluation, then this "
+            "report."
+        )
+    sentences = [_distance_sentence(rows, data.headline_title), _zero_shot_sentence(data), _drift_sentence(data)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _distance_sentence(rows: dict[str, ResultRow]) -> str:
+def _distance_sentence(rows: dict[str, ResultRow], test: str) -> str:
     who = {
         "joint": "The jointly finetuned model",
         "single task": "The single-task models",
@@ -84,12 +87,13 @@ def _distance_sentence(rows: dict[str, ResultRow]) -> str:
     closed = [value for value in map(distance_closed, rows.values()) if value is not None]
     if not closed:
         mean = fmean(row["value"] or 0.0 for row in rows.values())
+        which = "an AUROC" if len(rows) == 1 else "a mean AUROC"
         verb = "reach" if plural else "reaches"
-        return f"{subject} {verb} a mean AUROC of {mean:.3f} over {_tasks(len(rows))} of the 2024 test."
+        return f"{subject} {verb} {which} of {mean:.3f} over {_tasks(len(rows))} of the {test}."
     reached = sum(value >= GOAL for value in closed)
     return (
         f"{subject} {'close' if plural else 'closes'} at least {GOAL:.0%} of the distance from chance to the oracle "
-        f"on {reached} of {_tasks(len(closed))} of the 2024 test; the median over tasks is {median(closed):.0%}."
+        f"on {reached} of {_tasks(len(closed))} of the {test}; the median over tasks is {median(closed):.0%}."
     )
 
 
@@ -98,28 +102,31 @@ def _tasks(number: int) -> str:
 
 
 def _zero_shot_sentence(data: ReportData) -> str:
-    values = _values(data, None, HEADLINE_SPLIT)
-    joint = _values(data, JOINT, HEADLINE_SPLIT)
+    values = _values(data, None, data.headline_split)
+    joint = _values(data, JOINT, data.headline_split)
     shared = [task for task in values if task in joint]
     if not shared:
         return ""
     before, after = fmean(values[task] for task in shared), fmean(joint[task] for task in shared)
-    return f"Finetuning takes the mean AUROC from {before:.3f} (zero-shot) to {after:.3f}."
+    which = "the AUROC" if len(shared) == 1 else "the mean AUROC"
+    return f"Finetuning takes {which} from {before:.3f} (zero-shot) to {after:.3f}."
 
 
 def _drift_sentence(data: ReportData) -> str:
-    old, new = _values(data, JOINT, "test"), _values(data, JOINT, HEADLINE_SPLIT)
+    if data.headline_split == "test":
+        return ""
+    old, new = _values(data, JOINT, "test"), _values(data, JOINT, data.headline_split)
     shared = [task for task in old if task in new]
     if not shared:
         return ""
     change = fmean(new[task] - old[task] for task in shared)
     way = "lower" if change < 0 else "higher"
-    return f"Its mean AUROC is {abs(change):.3f} {way} on the 2024 test than on the test of the training years."
+    return f"Its mean AUROC is {abs(change):.3f} {way} on the {data.headline_title} than on the test of the training years."
 
 
 def _values(data: ReportData, trained_on: str | None, split: str) -> dict[str, float]:
     found = {}
-    for task in TASKS:
+    for task in data.tasks:
         row = find_row(data.rows, model=data.model, trained_on=trained_on, task=task, split=split)
         if row is not None and row["value"] is not None:
             found[task] = row["value"]

@@ -17,6 +17,7 @@ from lang1_assets.ops.report import (
     RejectCount,
     ReportData,
     StageCount,
+    cohort_counts,
     task_calibrations,
 )
 from lang1_assets.ops.results import ResultRow, result_rows
@@ -188,4 +189,53 @@ def sample_without_extras() -> ReportData:
         comprehension=(),
         dagster_url=None,
         mlflow_url=None,
+    )
+
+
+NO_ADMISSION_NOTES = "the source has no H&P notes that passed staging"
+NEITHER_NOTES_NOR_CLAIMS = "the source has no H&P notes and no claims that passed staging"
+SWITCHED_OFF = {
+    "mortality": NO_ADMISSION_NOTES,
+    "length_of_stay": NO_ADMISSION_NOTES,
+    "comorbidity": NO_ADMISSION_NOTES,
+    "insurance_denial": NEITHER_NOTES_NOR_CLAIMS,
+}
+
+
+def sample_of_one_task(num_resamples: int = 20) -> ReportData:
+    """A source as MIMIC-IV: discharge notes alone, dates shifted, so no temporal splits; zero-shot, joint, single task."""
+    rows: list[ResultRow] = []
+    curves = []
+    for trained_on, signal in {None: 0.1, "readmission": 0.6, "joint": 0.7}.items():
+        predictions, _ = sample_predictions(signal)
+        own = predictions.filter((pl.col("task") == "readmission") & (pl.col("split") == "test"))
+        mode = "zero_shot" if trained_on is None else "finetuned"
+        rows += result_rows(own, model=MODEL, mode=mode, trained_on=trained_on, num_resamples=num_resamples)
+        curves += task_calibrations(own, model=MODEL, trained_on=trained_on, split="test")
+    return replace(
+        sample_report(num_resamples),
+        title="ReMedE: discharge notes with shifted dates",
+        is_synthetic=False,
+        rows=tuple(rows),
+        headline_split="test",
+        splits=schemas.DEVELOPMENT_SPLITS,
+        switched_off=SWITCHED_OFF,
+        calibration=tuple(curves),
+        cohorts=sample_cohorts_of_one_task(),
+    )
+
+
+def sample_cohorts_of_one_task() -> tuple[CohortCount, ...]:
+    """Counts of all five tasks, as they come: those of the switched-off ones are zero."""
+    rng = np.random.default_rng(7)
+    cohort = pl.DataFrame(
+        {
+            "split": rng.choice(schemas.DEVELOPMENT_SPLITS, 900, p=(0.8, 0.1, 0.1)),
+            "label": rng.integers(0, 2, 900),
+            "subject_id": [f"p{i // 2}" for i in range(900)],
+        }
+    )
+    frames = {task: cohort if task not in SWITCHED_OFF else cohort.clear() for task in TASKS}
+    return tuple(
+        count for task, frame in frames.items() for count in cohort_counts(task, frame, schemas.DEVELOPMENT_SPLITS)
     )

@@ -9,10 +9,19 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lang1_assets.ops.report import write_report
+from lang1_assets.ops.report import ReportError, write_report
 from lang1_assets.ops.report.page import SYNTHETIC_BANNER
-from lang1_assets.ops.results import read_results
-from tests.ops.report.sample import MODEL, sample_report, sample_without_extras
+from lang1_assets.ops.results import read_results, read_switched_off
+from lang1_assets.ops.tasks import TASKS
+from tests.ops.report.sample import (
+    MODEL,
+    NEITHER_NOTES_NOR_CLAIMS,
+    NO_ADMISSION_NOTES,
+    SWITCHED_OFF,
+    sample_of_one_task,
+    sample_report,
+    sample_without_extras,
+)
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
@@ -222,3 +231,100 @@ def test_several_models_stand_in_one_table(data, tmp_path):
     _, page = read(tmp_path)
     assert "AUROC on the 2024 test of every model" in page.text
     assert "other-model" in page.text
+
+
+@pytest.fixture(scope="module")
+def one_task():
+    return sample_of_one_task()
+
+
+@pytest.fixture(scope="module")
+def one_task_folder(one_task, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one_task")
+    write_report(one_task, folder)
+    return folder
+
+
+def both_pages(folder) -> tuple[str, str]:
+    """Everything that either page says: its words and attributes without the style sheet, and the Markdown."""
+    html, _ = read(folder)
+    return re.sub(r"<style>.*?</style>", "", html, flags=re.S), (folder / "report.md").read_text()
+
+
+def test_a_source_without_temporal_splits_has_no_word_of_them(one_task_folder, one_task):
+    for said in both_pages(one_task_folder):
+        assert not re.search(r"202[124]|temporal_|of the training years", said)
+        assert "AUROC on the test set with 95% intervals" in said
+        assert "Expected calibration error, 15 bins, test set" in said
+        assert "One test set only" in said
+        for row in one_task.rows:
+            assert row["value"] is None or f"{row['value']:.3f}" in said
+
+
+def test_switched_off_tasks_are_named_once_with_the_reason_and_nowhere_else(one_task_folder):
+    titles = [TASKS[task].title for task in SWITCHED_OFF]
+    for said in both_pages(one_task_folder):
+        said = said.replace("&amp;", "&")
+        assert f"Switched off: {', '.join(titles[:3])} ({NO_ADMISSION_NOTES})." in said
+        assert f"Switched off: {titles[3]} ({NEITHER_NOTES_NOR_CLAIMS})." in said
+        assert [said.count(title) for title in titles] == [1, 1, 1, 1]
+        assert "B3" in said
+        assert not re.search(r"B[4-7]\b|251,804", said)
+
+
+def test_one_task_is_a_whole_report(one_task_folder, one_task):
+    _, page = read(one_task_folder)
+    charts = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
+    assert len(charts) == 2 + 1 + 2
+    assert len([1 for tag, attributes in page.tags if attributes.get("class") == "task"]) == 1
+    assert re.search(
+        r"reaches an AUROC of 0\.\d{3} over 1 task of the test set\. Finetuning takes the AUROC", page.text
+    )
+    assert "No result on" not in page.text
+    assert "tested on (column)" not in page.text
+    assert read_results(one_task_folder / "results.json") == list(one_task.rows)
+    assert read_switched_off(one_task_folder / "results.json") == SWITCHED_OFF
+
+
+def test_nothing_evaluated_yet_still_says_what_is_switched_off(one_task, tmp_path):
+    write_report(replace(one_task, rows=(), calibration=(), cohorts=()), tmp_path)
+    for said in both_pages(tmp_path):
+        assert "on the test set is here yet" in said
+        assert "No AUROC on the test set." in said
+        assert "Switched off: " in said
+        assert "2024" not in said
+
+
+def test_results_of_an_earlier_source_are_named_and_kept(one_task, data, tmp_path):
+    earlier = [row for row in data.rows if row["task"] == "mortality" and row["split"] == "temporal_2024"]
+    write_report(replace(one_task, rows=(*one_task.rows, *earlier), calibration=data.calibration), tmp_path)
+    _, page = read(tmp_path)
+    note = "this source does not have them: In-hospital mortality, split temporal_2024."
+    assert note in page.text
+    assert len(read_results(tmp_path / "results.json")) == len(one_task.rows) + len(earlier)
+    assert all(f"{row['value']:.3f}" in page.text for row in earlier)
+    # One row of the table of every number for each training; the charts and the other tables have none.
+    names = page.text.split(note)[1].count("In-hospital mortality")
+    assert names == 1 + len({row["trained_on"] for row in earlier})
+    assert "No calibration curve for this model." in page.text
+
+
+def test_drift_of_a_source_with_two_tests(data, tmp_path):
+    kept = tuple(row for row in data.rows if row["split"] != "temporal_2021")
+    splits = ("train", "val", "test", "temporal_2024")
+    off = {"insurance_denial": "the source has no claims that passed staging"}
+    write_report(replace(data, rows=kept, splits=splits, switched_off=off), tmp_path)
+    html, page = read(tmp_path)
+    assert "AUROC on the test of the training years and on 2024." in page.text
+    assert "AUROC on the two test sets" in html
+    assert "Test to 2024" in page.text
+    assert not re.search("Insurance denial: March|denial: 2022", page.text)
+
+
+def test_a_report_that_cannot_be_names_every_problem(data):
+    with pytest.raises(
+        ReportError, match=r"'temporal_2024' is no test split; splits are train, val, test.*task: triage"
+    ):
+        replace(data, splits=("train", "val", "test"), switched_off={"triage": "no triage notes"})
+    with pytest.raises(ReportError, match="'val' is no test split"):
+        replace(data, headline_split="val")

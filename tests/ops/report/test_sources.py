@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from lang1_assets.ops import metrics, schemas
-from lang1_assets.ops.report import cohort_counts, read_loss_curves, reject_counts, task_calibrations
+from lang1_assets.ops.report import ReportError, cohort_counts, read_loss_curves, reject_counts, task_calibrations
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.report.sample import sample_predictions
 
@@ -33,6 +33,29 @@ def test_cohort_counts_keep_absent_labels_and_distinct_patients():
     assert counts["train"].notes_by_label == (1, 0, 2, 0, 0)
     assert (counts["train"].num_patients, counts["train"].num_notes) == (2, 3)
     assert counts["val"].num_notes == counts["val"].num_patients == 0
+
+
+def test_cohort_counts_of_the_splits_that_a_source_has():
+    frame = pl.DataFrame({"split": ["train", "test"], "label": [0, 1], "subject_id": ["a", "b"]})
+    counted = cohort_counts("mortality", frame, schemas.DEVELOPMENT_SPLITS)
+    assert [(count.split, count.num_notes) for count in counted] == [("train", 1), ("val", 0), ("test", 1)]
+    assert [count.num_notes for count in cohort_counts("mortality", frame.clear(), ("train", "test"))] == [0, 0]
+
+
+def test_no_note_is_left_out_of_the_counts():
+    frame = pl.DataFrame({"split": ["train", "temporal_2024"], "label": [0, 1], "subject_id": ["a", "b"]})
+    with pytest.raises(
+        ReportError, match=r"cohort of mortality: notes in split 'temporal_2024'; expected train, val, test"
+    ):
+        cohort_counts("mortality", frame, schemas.DEVELOPMENT_SPLITS)
+
+
+def test_calibration_on_the_split_that_is_asked_for():
+    predictions, _ = sample_predictions(0.5, num_notes=60)
+    curves = task_calibrations(predictions.filter(pl.col("split") == "test"), model="m", trained_on=None, split="test")
+    assert {curve.split for curve in curves} == {"test"}
+    assert len(curves) == len(TASKS)
+    assert task_calibrations(predictions, model="m", trained_on=None, split="val") == []
 
 
 def test_rejects_are_counted_most_first():
