@@ -6,9 +6,38 @@ with candidates as (
         '{{ task }}' as task,
         subject_id,
         encounter_id,
-        left_at_step
+        -- What is in the cohort never leaves.
+        coalesce(left_at_step, 1000) as left_at_step
     from {{ ref("candidates_" ~ task) }}
     {{ "union all" if not loop.last }}
+    {%- endfor %}
+),
+
+-- A stay, or a person, leaves with the last of its notes.
+last_of_each as (
+    select
+        task,
+        'note' as counted,
+        left_at_step,
+        count(*) as num_left
+    from candidates
+    group by task, left_at_step
+    {%- for counted, column in {"encounter": "encounter_id", "patient": "subject_id"}.items() %}
+    union all
+    select
+        task,
+        '{{ counted }}' as counted,
+        left_at_step,
+        count(*) as num_left
+    from (
+        select
+            task,
+            {{ column }},
+            max(left_at_step) as left_at_step
+        from candidates
+        group by task, {{ column }}
+    ) as {{ counted }}s
+    group by task, left_at_step
     {%- endfor %}
 ),
 
@@ -33,13 +62,14 @@ select
     steps.task,
     steps.step_number,
     steps.step,
-    count(candidates.encounter_id) as num_notes_left,
-    count(distinct candidates.encounter_id) as num_encounters_left,
-    count(distinct candidates.subject_id) as num_patients_left
+    {%- for counted in ["note", "encounter", "patient"] %}
+    cast(coalesce(sum(case when last_of_each.counted = '{{ counted }}' then last_of_each.num_left end), 0) as bigint)
+        as num_{{ counted }}s_left{{ "," if not loop.last }}
+    {%- endfor %}
 from steps
-left join candidates
+left join last_of_each
     on
-        steps.task = candidates.task
-        and (candidates.left_at_step is null or steps.step_number < candidates.left_at_step)
+        steps.task = last_of_each.task
+        and steps.step_number < last_of_each.left_at_step
 group by steps.task, steps.step_number, steps.step
 order by steps.task, steps.step_number

@@ -38,4 +38,3 @@ select
 from candidates
 inner join notes on candidates.note_id = notes.note_id
 inner join encounters on candidates.encounter_id = encounters.encounter_id
-order by candidates.task, candidates.note_id

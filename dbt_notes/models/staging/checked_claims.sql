@@ -1,3 +1,5 @@
+{{ config(materialized="table") }}
+
 {%- set claims = source_model("claims") %}
 with landed as (
     {%- if claims %}

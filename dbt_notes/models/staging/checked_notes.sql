@@ -1,3 +1,5 @@
+{{ config(materialized="table") }}
+
 with landed as (
     select
         source_table,
