@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
-from lang1_assets import clean, evaluate, extract, finetune, label, operate, pretrain, report, tokens
+from lang1_assets import checks, clean, evaluate, extract, finetune, label, operate, pretrain, report, tokens
 from lang1_assets.console import progress_logger
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import ArtifactStore
@@ -45,6 +45,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, report)
     return dg.Definitions(
         assets=[asset for stage in stages for asset in stage.build_assets(settings)] + operate.build_assets(settings),
+        asset_checks=checks.build_checks(settings),
         jobs=[*build_jobs(settings), *operate.build_jobs()],
         sensors=operate.build_sensors(settings),
         schedules=operate.build_schedules(settings),

@@ -1,7 +1,6 @@
 """Tokens: one tokenizer, and each corpus as shards of token ids (paper 5.3, M06, M07)."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets.materialization import DATA_OWNER, markdown_table, materialized
+from lang1_assets.ops.corpora import chosen_notes
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.settings import Corpora, Settings
 
@@ -23,14 +23,10 @@ SOURCES: dict[str, tuple[str, str, str, str]] = {
 """Corpus -> artifact, its folder of Parquet files, id column, and what it holds."""
 
 
-def chosen_notes(corpora: Corpora, corpus: str) -> pl.Expr | None:
-    """Which notes are in a corpus (M03); None takes every document."""
-    window = {"notes": corpora.notes_window, "notes_plus": corpora.notes_plus_window}.get(corpus)
-    filters = [pl.col("note_type").is_in(list(corpora.notes_types))] if corpus == "notes" else []
-    if window is not None:
-        first, last = (datetime(day.year, day.month, day.day) for day in window)
-        filters.append(pl.col("written_time").is_between(first, last, closed="left"))
-    return pl.all_horizontal(filters) if filters else None
+def filter_of(corpora: Corpora, corpus: str) -> pl.Expr | None:
+    if corpus == "notes":
+        return chosen_notes(corpora.notes_types, corpora.notes_window)
+    return chosen_notes(None, corpora.notes_plus_window) if corpus == "notes_plus" else None
 
 
 def described(corpora: Corpora, corpus: str) -> str:
@@ -119,7 +115,7 @@ def alternate(first: list[str], second: list[str]) -> Iterator[str]:
 
 def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
     source_name, folder, id_column, _ = SOURCES[corpus]
-    chosen = chosen_notes(settings.corpora, corpus)
+    chosen = filter_of(settings.corpora, corpus)
 
     @dg.asset(
         name=f"{corpus}_tokens",

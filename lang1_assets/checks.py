@@ -1,0 +1,134 @@
+"""Checks over several artifacts: does any task's data give its answer away? (No peer has these; paper appendix L asks one.)"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lang1_assets.materialization import markdown_table
+from lang1_assets.ops.corpora import chosen_notes
+from lang1_assets.ops.tasks import TASKS, Task
+from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.settings import Settings
+
+CHECKS_FILE = "checks.json"
+NAMES = (
+    "note_within_its_window",
+    "note_not_after_index_time",
+    "outcome_after_index_time",
+    "no_label_where_follow_up_is_censored",
+    "input_window_identical_for_all_classes",
+    "no_outcome_phrase",
+    "auroc_change_when_masked",
+    "metadata_alone",
+    "shuffled_labels",
+    "too_good",
+    "patients_in_one_split",
+    "texts_in_one_split",
+    "test_notes_not_in_corpus",
+)
+ONLY_READMISSION = "no_label_where_follow_up_is_censored"
+LIMITS = (
+    "hp_max_hours_before_admission",
+    "hp_max_hours_after_admission",
+    "discharge_note_max_hours_after_discharge",
+    "readmission_days",
+)
+
+
+def build_checks(settings: Settings) -> list[Any]:
+    return [leaks(settings, task) for task in TASKS.values()]
+
+
+def names_of(task: Task) -> tuple[str, ...]:
+    return NAMES if task.name == "readmission" else tuple(name for name in NAMES if name != ONLY_READMISSION)
+
+
+def leaks(settings: Settings, task: Task) -> dg.AssetChecksDefinition:
+    asset = f"{task.name}_examples"
+
+    @dg.multi_asset_check(
+        name=f"{task.name}_leaks",
+        specs=[dg.AssetCheckSpec(name, asset=asset, additional_deps=["clean_notes"]) for name in names_of(task)],
+    )
+    def _leaks(context: dg.AssetCheckExecutionContext, store: ArtifactStore) -> Iterator[dg.AssetCheckResult]:
+        examples = store.get(asset)
+        missing = examples.summary["switched_off"]
+        if missing:
+            yield from (
+                dg.AssetCheckResult(
+                    check_name=name, asset_key=asset, passed=True, description=f"switched off: {missing}"
+                )
+                for name in names_of(task)
+            )
+            return
+        artifact = judged(context, settings, store, task, examples)
+        for found in json.loads((artifact.path / CHECKS_FILE).read_text()):
+            yield as_result(found, asset)
+
+    return _leaks
+
+
+def judged(
+    context: dg.AssetCheckExecutionContext, settings: Settings, store: ArtifactStore, task: Task, examples: Artifact
+) -> Artifact:
+    tables, notes = store.get("warehouse"), store.get("clean_notes")
+
+    def make(work: Path) -> dict[str, Any]:
+        # scikit-learn takes its time to import; the definitions do without it.
+        from lang1_assets.ops import leakage
+
+        found = leakage.leak_checks(
+            task,
+            pl.read_parquet(examples.path / "examples.parquet"),
+            pl.read_parquet(tables.path / "cohort_timing.parquet"),
+            leakage.LeakLimits(**{name: getattr(settings.cohorts, name) for name in LIMITS}),
+            corpus_hashes=corpus_hashes(settings, notes.path),
+            split_by=settings.cohorts.split_by,
+            headline_split=settings.cohorts.headline_split,
+            seed=settings.seed,
+        )
+        (work / CHECKS_FILE).write_text(json.dumps([vars(check) for check in found], indent=1))
+        return {"num_failed": sum(not check.passed for check in found)}
+
+    context.log.info(f"looking for leaks in {task.title}")
+    return store.build(
+        f"leak_checks/{task.name}",
+        make,
+        inputs=[examples, tables, notes],
+        parameters={
+            "limits": {name: getattr(settings.cohorts, name) for name in LIMITS},
+            "split_by": settings.cohorts.split_by,
+            "corpora": settings.corpora.model_dump(mode="json"),
+            "seed": settings.seed,
+        },
+        code=["lang1_assets.ops.leakage", "lang1_assets.ops.outcome_phrases", "lang1_assets.ops.tasks"],
+        on_wait=context.log.warning,
+    )
+
+
+def corpus_hashes(settings: Settings, notes: Path) -> pl.DataFrame:
+    """Ids and text hashes of the notes that the largest corpus is pretrained on."""
+    from lang1_assets.ops.leakage import hashed_texts
+
+    chosen = chosen_notes(None, settings.corpora.notes_plus_window)
+    frame = pl.scan_parquet(notes / "notes" / "*.parquet")
+    return hashed_texts((frame.filter(chosen) if chosen is not None else frame).select("note_id", "text").collect())
+
+
+def as_result(found: dict[str, Any], asset: str) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = dict(found["numbers"])
+    if found["table"]:
+        columns = list(found["table"][0])
+        metadata["table"] = markdown_table(columns, [[row[name] for name in columns] for row in found["table"]])
+    return dg.AssetCheckResult(
+        check_name=found["name"],
+        asset_key=asset,
+        passed=bool(found["passed"]),
+        severity=dg.AssetCheckSeverity.ERROR if found["severity"] == "error" else dg.AssetCheckSeverity.WARN,
+        description=found["message"],
+        metadata=metadata,
+    )
