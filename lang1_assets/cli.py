@@ -124,10 +124,11 @@ def close_dead_runs(instance: dg.DagsterInstance, job: str) -> None:
 
 
 def print_results(settings: Settings) -> None:
-    from lang1_assets.ops.results import read_results, results_table
+    from lang1_assets.ops.results import read_results, read_switched_off, results_table
 
     latest = lang1_home() / "reports" / "latest"
-    print(results_table(read_results(latest / "results.json")))
+    path = latest / "results.json"
+    print(results_table(read_results(path), settings.cohorts.headline_split, read_switched_off(path)))
     if settings.is_synthetic:
         print("Synthetic data: the embedded hospital. No number here is about real patients.")
     print(f"\nReport:  {latest / 'index.html'}")

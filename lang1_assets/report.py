@@ -115,8 +115,8 @@ def gather(
         rows=tuple(row for key, artifact in found.items() for row in rows_of(key, artifact, tracking)),
         models=tuple(model_summary(model) for model in models),
         artifacts=tuple(artifact_link(item, tracking) for item in inputs),
-        calibration=tuple(item for key, artifact in found.items() for item in calibrations(key, artifact)),
-        cohorts=tuple(count for task in TASKS for count in cohort_counts(store, task)),
+        calibration=tuple(item for key, artifact in found.items() for item in calibrations(settings, key, artifact)),
+        cohorts=tuple(count for task in TASKS for count in cohort_counts(settings, store, task)),
         stages=stage_counts(warehouse, clean),
         rejects=tuple(sources.reject_counts(all_rejects(warehouse, clean))),
         loss_curves=tuple(sources.read_loss_curves(main.path / "metrics.jsonl")),
@@ -125,7 +125,16 @@ def gather(
         dagster_url=tracking.dagster_url,
         mlflow_url=tracking.ui_url,
         num_resamples=settings.evaluate.num_resamples,
+        headline_split=settings.cohorts.headline_split,
+        splits=settings.cohorts.split_names,
+        switched_off=switched_off(store),
     )
+
+
+def switched_off(store: ArtifactStore) -> dict[str, str]:
+    """Task -> what the source lacks for it."""
+    found = {task: store.get(f"{task}_examples").summary["switched_off"] for task in TASKS}
+    return {task: reason for task, reason in found.items() if reason}
 
 
 def rows_of(key: tuple[str, str], artifact: Artifact, tracking: Tracking) -> list[Any]:
@@ -138,19 +147,25 @@ def rows_of(key: tuple[str, str], artifact: Artifact, tracking: Tracking) -> lis
     return [{**row, **origin} for row in rows]
 
 
-def calibrations(key: tuple[str, str], artifact: Artifact) -> list[Any]:
+def calibrations(settings: Settings, key: tuple[str, str], artifact: Artifact) -> list[Any]:
     from lang1_assets.ops.report import sources
 
     mode, variant = key
     predictions = pl.read_parquet(artifact.path / "predictions.parquet")
-    return sources.task_calibrations(predictions, model=variant, trained_on=None if mode == ZERO_SHOT else mode)
+    return sources.task_calibrations(
+        predictions,
+        model=variant,
+        trained_on=None if mode == ZERO_SHOT else mode,
+        split=settings.cohorts.headline_split,
+    )
 
 
-def cohort_counts(store: ArtifactStore, task: str) -> list[Any]:
+def cohort_counts(settings: Settings, store: ArtifactStore, task: str) -> list[Any]:
     from lang1_assets.ops.report import sources
 
     path = store.get(f"{task}_examples").path / "examples.parquet"
-    return sources.cohort_counts(task, pl.read_parquet(path, columns=["split", "label", "subject_id"]))
+    frame = pl.read_parquet(path, columns=["split", "label", "subject_id"])
+    return sources.cohort_counts(task, frame, settings.cohorts.split_names)
 
 
 def model_summary(model: Artifact) -> Any:

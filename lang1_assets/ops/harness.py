@@ -3,9 +3,9 @@
     lm_eval --model hf --model_args pretrained=MODEL,add_bos_token=True,dtype=float32 --include_path FOLDER \\
         --tasks remede_readmission
 
-The folder holds the tasks whose examples are given and one split, which the harness calls `test`. It is made from the same task definitions, notes and cuts as the project's own scoring, and gives the same
-probabilities: the harness ranks the letters by log-likelihood, and normalised those are the letters' softmax. The files in it
-hold notes, so they are as private as the notes.
+The folder is made from the same task definitions, notes and cuts as the project's own scoring, and gives the same
+probabilities: the harness ranks the letters by log-likelihood, and normalised those are the letters' softmax. It holds the
+tasks that the source supplies and one test split. The files in it hold notes, so they are as private as the notes.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ class Figure:
 
     caption: str
     wide: tuple[str, ...] = ()
+    is_small: bool = False
+    """One panel a task, which stays small where there is one task."""
     narrow: str = ""
     legend: tuple[Series, ...] = ()
     numbers: Table | None = None
@@ -128,7 +130,7 @@ def _beside_the_source(data: ReportData) -> tuple[str, ...]:
 
 def drift_section(data: ReportData) -> Section:
     if len(data.test_splits) < 2:
-        note = "One test set only, of the same years as the training set: drift over time is not measured."
+        note = "One test set only, of the same period as the training set: drift over time is not measured."
         return Section(anchor="drift", title="Temporal drift", missing=(note,))
     panels = figures.drift_panels(data)
     if not panels:
@@ -136,6 +138,7 @@ def drift_section(data: ReportData) -> Section:
     figure = Figure(
         caption=_drift_caption(data),
         wide=tuple(panels),
+        is_small=True,
         legend=series_of(data, ORACLE_BAR),
         numbers=result_tables.drift_table(data),
     )
@@ -160,6 +163,7 @@ def calibration_section(data: ReportData) -> Section:
         caption=f"Observed frequency against mean predicted probability on the {data.headline_title}, 15 bins; a larger "
         "point stands for more predictions. With more than two classes, all one-versus-rest predictions are pooled.",
         wide=tuple(panels),
+        is_small=True,
         legend=series_of(data, None),
         numbers=result_tables.calibration_points_table(data),
     )

@@ -87,9 +87,10 @@ def _distance_sentence(rows: dict[str, ResultRow], test: str) -> str:
     closed = [value for value in map(distance_closed, rows.values()) if value is not None]
     if not closed:
         mean = fmean(row["value"] or 0.0 for row in rows.values())
-        which = "an AUROC" if len(rows) == 1 else "a mean AUROC"
         verb = "reach" if plural else "reaches"
-        return f"{subject} {verb} {which} of {mean:.3f} over {_tasks(len(rows))} of the {test}."
+        if len(rows) == 1:
+            return f"{subject} {verb} an AUROC of {mean:.3f} on the {test}."
+        return f"{subject} {verb} a mean AUROC of {mean:.3f} over {_tasks(len(rows))} of the {test}."
     reached = sum(value >= GOAL for value in closed)
     return (
         f"{subject} {'close' if plural else 'closes'} at least {GOAL:.0%} of the distance from chance to the oracle "
