@@ -20,15 +20,15 @@ NAMES = (
     "note_not_after_index_time",
     "outcome_after_index_time",
     "no_label_where_follow_up_is_censored",
-    "input_window_identical_for_all_classes",
+    "input_window_identical_for_both_classes",
     "no_outcome_phrase",
     "auroc_change_when_masked",
     "metadata_alone",
     "shuffled_labels",
     "too_good",
-    "patients_in_one_split",
-    "texts_in_one_split",
-    "test_notes_not_in_corpus",
+    "patient_overlap",
+    "text_overlap",
+    "corpus_overlap",
 )
 ONLY_READMISSION = "no_label_where_follow_up_is_censored"
 LIMITS = (
@@ -105,7 +105,7 @@ def judged(
             "corpora": settings.corpora.model_dump(mode="json"),
             "seed": settings.seed,
         },
-        code=["lang1_assets.ops.leakage", "lang1_assets.ops.outcome_phrases", "lang1_assets.ops.tasks"],
+        code=["lang1_assets.ops.leakage", "lang1_assets.ops.tasks"],
         on_wait=context.log.warning,
     )
 

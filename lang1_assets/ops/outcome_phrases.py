@@ -23,6 +23,8 @@ _DATE = (
 )
 _PATIENT = r"(?:patients?|pt|infant|baby|neonate|newborn)"
 _WAS = r"(?:(?:has|had|have|was|were|is|been|being|then|initially|subsequently|ultimately|unfortunately|later|again) )*"
+# A date or time right after a phrase is masked with it: what is left of "expired on 3/4" would still tell.
+_WHEN = rf"(?:[ :,]*(?:(?:on|at) )?(?:{_DATE}|\d{{1,2}}:\d{{2}}))*"
 # A measure that the hospital gives, not one that is expected, from before or of somebody else: it opens a sentence or line,
 # or follows one of these words.
 _GIVEN = r"(?:^|[^a-z0-9 ] ?|\b(?:total|actual|final|hospital|inpatient|overall|the|his|her|their|with) )"
@@ -168,14 +170,14 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
     _phrase(
         "length_of_stay",
         "length_of_stay_days",
-        rf"{_GIVEN}length of (?:hospital )?stay(?: \(los\))?{_IS}\d",
+        rf"{_GIVEN}length of (?:hospital )?stay(?: \(los\))?{_IS}\d+",
         ["Length of stay: 5 days", "Total length of stay was 12 days", "Plan: length of stay 3"],
         ["Expected length of stay: 3 days", "length of stay to be determined", "Estimated length of stay 2 midnights"],
     ),
     _phrase(
         "length_of_stay",
         "los_days",
-        rf"{_GIVEN}(?-i:LOS)(?: \(days\))?{_IS}\d",
+        rf"{_GIVEN}(?-i:LOS)(?: \(days\))?{_IS}\d+",
         ["LOS 5", "Hospital LOS: 12 d", "LOS = 4"],
         ["ELOS 3 days", "expected LOS 2-3 days", "Los 3 hijos", "LOS expected 2 midnights"],
     ),
@@ -183,7 +185,7 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
         "length_of_stay",
         "discharged_on",
         rf"\bdischarged (?:to )?(?:home |rehab |snf )?(?:in stable condition )?on (?:{_DATE}"
-        r"|(?:hospital|post-?operative|post-?op) day ?#? ?\d|(?:hd|pod) ?#? ?\d)",
+        r"|(?:hospital|post-?operative|post-?op) day ?#? ?\d+|(?:hd|pod) ?#? ?\d+)",
         ["Discharged on 3/4", "discharged home on hospital day 4", "discharged to rehab on POD 3"],
         ["will be discharged on antibiotics", "discharged on aspirin 81 mg"],
     ),
@@ -245,14 +247,14 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
         "comorbidity",
         "charlson_score",
         r"\bcharlson(?:'s)?(?: (?:weighted )?co-?morbidity)?(?: (?:index|score))*(?: \(cci\))?(?: score)?"
-        r"(?: ?[:=-]| is| was| of)? ?\d",
+        r"(?: ?[:=-]| is| was| of)? ?\d+",
         ["Charlson comorbidity index: 3", "Charlson score of 5", "Charlson Comorbidity Index (CCI) = 2", "charlson 4"],
         ["Dr. Charlson, bed 3", "Charlson comorbidity index not computed"],
     ),
     _phrase(
         "comorbidity",
         "cci_score",
-        rf"\b(?-i:CCI)\)?(?: score)?{_IS}\d",
+        rf"\b(?-i:CCI)\)?(?: score)?{_IS}\d+",
         ["CCI 4", "CCI: 2", "(CCI) score of 6"],
         ["3 cci", "CCI pending", "vaccine 4"],
     ),
@@ -294,11 +296,24 @@ def count_phrases(texts: pl.Series, task: str, labels: pl.Series | None = None) 
     return pl.DataFrame(columns)
 
 
+def phrase_numbers(texts: pl.Series, task: str) -> pl.DataFrame:
+    """As `phrase_hits`, but the last number within the first match ("length of stay: 5" -> 5); null where there is none."""
+    frame = texts.alias("text").to_frame()
+    return frame.select(
+        pl.col("text")
+        .str.extract(f"(?i)({phrase.pattern})")
+        .str.extract(r"(\d+)\D*$")
+        .cast(pl.Float64)
+        .alias(phrase.phrase_id)
+        for phrase in phrases_of(task)
+    )
+
+
 def mask_phrases(texts: pl.Series, task: str) -> pl.Series:
-    """The texts with `MASK` for every phrase of the task; a text without any is returned as it was."""
+    """The texts with `MASK` for every phrase of the task and the date that follows it; others are returned as they were."""
     masked = pl.col("text")
     for phrase in phrases_of(task):
-        masked = masked.str.replace_all(f"(?i){phrase.pattern}", f" {MASK} ")
+        masked = masked.str.replace_all(f"(?i)(?:{phrase.pattern}){_WHEN}", f" {MASK} ")
     has_any = pl.any_horizontal(pl.col("text").str.contains(f"(?i){phrase.pattern}") for phrase in phrases_of(task))
     return texts.to_frame("text").select(pl.when(has_any).then(masked).otherwise(pl.col("text")).alias(texts.name))[
         texts.name

@@ -12,6 +12,7 @@ from lang1_assets.ops.outcome_phrases import (
     count_phrases,
     mask_phrases,
     phrase_hits,
+    phrase_numbers,
     phrases_of,
 )
 from lang1_assets.ops.tasks import TASKS
@@ -66,6 +67,16 @@ def test_counts_by_class() -> None:
     assert count_phrases(texts, "mortality").columns == ["phrase_id", "num_notes"]
 
 
+def test_the_number_that_a_phrase_states() -> None:
+    texts = pl.Series(["BP 120. Length of stay: 12 days, bed 4", "LOS 3", None, "well"])
+    numbers = phrase_numbers(texts, "length_of_stay")
+    assert numbers["length_of_stay_days"].to_list() == [12, None, None, None]
+    assert numbers["los_days"].to_list() == [None, 3, None, None]
+    assert mask_phrases(texts, "length_of_stay")[0] == f"BP 120 {MASK}  days, bed 4"
+    charlson = phrase_numbers(pl.Series(["Charlson Comorbidity Index (CCI) = 11"]), "comorbidity")
+    assert charlson["charlson_score"].to_list() == [11]
+
+
 @BY_ID
 def test_a_masked_text_holds_no_phrase_and_keeps_the_rest(phrase: OutcomePhrase) -> None:
     texts = pl.Series("text", [f"Seen today. {example}. Stable, sinus rhythm." for example in phrase.examples])
@@ -74,6 +85,11 @@ def test_a_masked_text_holds_no_phrase_and_keeps_the_rest(phrase: OutcomePhrase)
     assert masked.str.contains("Seen today", literal=True).all()
     assert masked.str.contains("sinus rhythm", literal=True).all()
     assert count_phrases(masked, phrase.task)["num_notes"].sum() == 0
+
+
+def test_a_date_that_follows_is_masked_with_its_phrase() -> None:
+    texts = pl.Series("", ["Patient expired on 3/4/2019 at 04:12. Father alive", "Time of death: 5:01, March 4, 80 kg"])
+    assert mask_phrases(texts, "mortality").to_list() == [f" {MASK} . Father alive", f" {MASK} , 80 kg"]
 
 
 @given(st.lists(st.sampled_from([*ORDINARY_NOTES, "Discharge disposition: Expired", "Patient died", ""]), max_size=4))
