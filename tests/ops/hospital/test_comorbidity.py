@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lang1_assets.ops.charlson import charlson_scores
 from lang1_assets.ops.hospital import comorbidity
 from lang1_assets.ops.hospital.conditions import CONCEPTS, NUM_FAMILIES, OTHER_CODES_ICD9, OTHER_CODES_ICD10
 from lang1_assets.ops.hospital.scenarios import SCENARIOS
+from tests.test_charlson_sql import pycomorb_scores
 
 
 def _score(codes: list[tuple[str, int, str]]) -> dict[str, int]:
     table = pl.DataFrame(codes, schema=["encounter_id", "icd_version", "icd_code"], orient="row")
-    return dict(pl.DataFrame(pl.from_arrow(charlson_scores(table))).iter_rows())
+    return dict(pycomorb_scores(table).iter_rows())
 
 
 def test_every_code_of_a_condition_scores_its_weight() -> None:

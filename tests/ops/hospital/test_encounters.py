@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lang1_assets.ops.charlson import charlson_scores
 from lang1_assets.ops.hospital import tables
 from lang1_assets.ops.hospital.comorbidity import CLASS_STARTS
 from lang1_assets.ops.hospital.encounters import Hospital
+from tests.test_charlson_sql import pycomorb_scores
 
 # Paper, Tables B3 to B7, over the splits of each window.
 WINDOWS = {
@@ -56,7 +56,7 @@ def labels(large_hospital: Hospital) -> dict[str, tuple[np.ndarray, np.ndarray, 
     visits = large_hospital.visits
     own = ~visits.is_follow_up
     codes = tables.diagnoses_table(large_hospital, np.random.default_rng(0))
-    scores = pl.DataFrame(pl.from_arrow(charlson_scores(codes)))
+    scores = pycomorb_scores(pl.DataFrame(codes))
     score = np.zeros(len(visits), dtype=int)
     row = np.searchsorted(large_hospital.encounter_ids, scores["encounter_id"].to_numpy().astype(str))
     score[row] = scores["charlson_score"]

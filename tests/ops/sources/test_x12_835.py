@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
 from collections import Counter, defaultdict
 from decimal import Decimal
 from io import BufferedIOBase
@@ -24,7 +23,7 @@ from lang1_assets.ops.sources.x12_835 import (
     segments,
 )
 
-SAMPLES = Path(os.environ.get("LANG1_SHARED_DATA", "/work/shared/data")) / "x12-835-samples"
+SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "x12-835-samples"
 PERSON = ("NM1*QC*1*SECRETLAST*SECRETFIRST****MI*SECRETMEMBER", "NM1*74*1*SECRETLAST*SECRETFIRST")
 PAYER = ("N1*PR*ACME HEALTH*XV*87726", "N3*1 MAIN ST", "N4*DURHAM*NC*27702")
 BPR = "BPR*I*100*C*ACH*CCP*01*1*DA*3*1**01*1*DA*2*20220110"
