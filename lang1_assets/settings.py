@@ -66,6 +66,8 @@ class Source(Section):
     """Dates outside [minimum, maximum) are rejects; widen for date-shifted records (MIMIC lies in 2100 - 2200)."""
     fhir_superseded_notes: Literal["drop_replaced", "drop", "keep"] = "drop_replaced"
     """FHIR notes called superseded: leave out those that another note replaces, all, or none."""
+    fhir_time_zone: str | None = None
+    """IANA name, such as America/New_York, for FHIR exports whose times are in UTC; otherwise the written clock counts."""
     num_encounters: PositiveInt = 45_000
     """Admissions that the embedded hospital simulates, 2003 to 2024."""
     dirt_rate: Annotated[float, Field(ge=0, le=0.2)] = 0.01
