@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lang1_assets.ops.schemas import DEVELOPMENT_SPLITS, SPLITS
 from lang1_assets.ops.tasks import TASKS
@@ -173,10 +173,14 @@ class Cohorts(Section):
     length_of_stay_unit: Literal["calendar_days", "elapsed_days"] = "calendar_days"
     """Whole days between dates, or hours / 24 with the bins as upper bounds (MIMIC-III, 5.2.3)."""
 
+    @field_validator("split_shares", mode="before")
+    @classmethod
+    def _other_tasks_keep_theirs(cls, value: Any) -> Any:
+        return {**{task: (80, 10, 10) for task in TASKS}, **value} if isinstance(value, dict) else value
+
     @model_validator(mode="after")
     def _shares_add_up(self) -> Cohorts:
-        missing = [task for task in TASKS if task not in self.split_shares]
-        missing += [f"{task} (no such task)" for task in self.split_shares if task not in TASKS]
+        missing = [f"{task} (no such task)" for task in self.split_shares if task not in TASKS]
         wrong = [task for task, shares in self.split_shares.items() if sum(shares) != 100]
         if missing or wrong:
             raise ValueError(
@@ -447,10 +451,11 @@ def lang1_home() -> Path:
 
 
 def profile_path(name_or_path: str) -> Path:
-    """The file of a profile: a path, or the name of one that ships with the project."""
+    """The file of a profile: a path, or the name of one that ships with the project, a source's part included."""
     if name_or_path.endswith((".yaml", ".yml")):
         return Path(name_or_path).resolve()
-    return PROFILE_FOLDER / f"{name_or_path}.yaml"
+    part = PROFILE_FOLDER / "sources" / f"{name_or_path}.yaml"
+    return part if part.exists() else PROFILE_FOLDER / f"{name_or_path}.yaml"
 
 
 def load_settings(name_or_path: str | None = None) -> Settings:
@@ -473,7 +478,7 @@ def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        shipped = ", ".join(sorted(file.stem for file in PROFILE_FOLDER.glob("*.yaml")))
+        shipped = ", ".join(sorted(file.stem for file in PROFILE_FOLDER.rglob("*.yaml")))
         raise SettingsError(f"{path}: no such profile; give a path ending in .yaml or one of: {shipped}") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{path}: not a readable YAML file: {error}") from None

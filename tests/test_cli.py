@@ -31,7 +31,7 @@ def test_a_month_that_cannot_land_leaves_nothing(tmp_path: Path, month: str) -> 
 
 def test_no_synthetic_month_among_a_hospital_s_own(tmp_path: Path) -> None:
     profile = tmp_path / "ours.yaml"
-    profile.write_text(f"extends: {PROFILE}\nname: ours\nsource: {{kind: csv, path: exports}}\n")
+    profile.write_text(f"extends: {PROFILE}\nname: ours\nsource: {{kind: tables, path: exports}}\n")
     done = cli(tmp_path / "home", "new-month", "2025-02", profile=profile)
     assert "a synthetic month does not belong there" in done.stderr
 

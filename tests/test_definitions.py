@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lang1_assets import extract
+from lang1_assets import checks, extract
 from lang1_assets.definitions import CORPUS_JOB, DEMO_JOB, defs
+from lang1_assets.ops.tasks import TASKS
 from lang1_assets.settings import RECIPES, load_settings
 
 HEAVY = ("torch", "deepspeed", "mlflow", "transformers", "dask", "optuna")
@@ -20,6 +21,7 @@ WITHOUT_CHECKS = {
     "web_text_source",
     "corpus_statistics",
     "model_in_service",
+    "cohort_tables",
 }
 
 
@@ -81,3 +83,21 @@ def test_the_corpus_job_needs_no_labels() -> None:
 def test_a_job_builds_all_tables_of_the_warehouse(name: str) -> None:
     # They are one artifact: a part of them would be taken for the whole, and dbt's tests join them.
     assert extract.warehouse(load_settings()).keys <= defs.resolve_job_def(name).asset_layer.executable_asset_keys
+
+
+@pytest.mark.parametrize("kind", ["tables", "mimic_iii", "mimic_iv", "omop", "fhir"])
+def test_every_kind_of_source_has_its_own_lineage(kind: str, tmp_path: Any) -> None:
+    profile = tmp_path / "ours.yaml"
+    profile.write_text(f"extends: tiny\nname: ours\nsource: {{kind: {kind}, path: files}}\n")
+    found = extract.warehouse(load_settings(str(profile)))
+    names = {key.to_user_string() for key in found.keys}
+    assert {"stg_notes", "checked_notes", "cohort_mortality", f"{kind}__notes"} <= names
+    others = {"tables", "mimic_iii", "mimic_iv", "omop", "fhir"} - {kind}
+    assert not {name for name in names if name.split("__")[0] in others}
+    assert {key.to_user_string() for key in found.dependency_keys - found.keys} == {"hospital_exports"}
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_every_task_is_checked_for_leaks(graph: Any, task: str) -> None:
+    names = {key.name for key in graph.asset_check_keys if key.asset_key.to_user_string() == f"{task}_examples"}
+    assert set(checks.names_of(TASKS[task])) <= names

@@ -56,7 +56,7 @@ def test_recipe_of_the_paper() -> None:
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     bad = write(
         tmp_path,
-        "name: bad\nsead: 3\nsource: {kind: csv}\nmodel: {num_attention_heads: 5}\n"
+        "name: bad\nsead: 3\nsource: {kind: tables}\nmodel: {num_attention_heads: 5}\n"
         "pretrain: {max_stepz: 3, learning_rate: -1, max_steps: hello}\n",
     )
     with pytest.raises(SettingsError) as error:
@@ -69,7 +69,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         "pretrain.learning_rate",
         "found 'hello'",
         "num_attention_heads 5",
-        "needs path",
+        "needs either path",
     ):
         assert part in message
 
@@ -112,7 +112,7 @@ def test_extends_cycle(tmp_path: Path) -> None:
 
 
 def test_relative_paths_belong_to_their_profile(tmp_path: Path) -> None:
-    settings = load_settings(write(tmp_path, "source: {kind: csv, path: tables}"))
+    settings = load_settings(write(tmp_path, "source: {kind: tables, path: tables}"))
     assert settings.source.path == tmp_path / "tables"
 
 
@@ -125,12 +125,53 @@ def test_extends_takes_a_shipped_name_and_nothing_but_text(tmp_path: Path) -> No
     path = tmp_path / "ours.yaml"
     path.write_text("extends: tiny\nname: ours\n")
     assert load_settings(str(path)).model.hidden_size == load_settings("tiny").model.hidden_size
-    path.write_text("extends: [tiny]\n")
-    with pytest.raises(SettingsError, match="extends: expected one profile's name or path, found list"):
+    path.write_text("extends: {tiny: 1}\n")
+    with pytest.raises(SettingsError, match="extends: expected profiles' names or paths, found dict"):
         load_settings(str(path))
 
 
 def test_a_home_folder_in_a_path_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "ours.yaml"
-    path.write_text("extends: tiny\nname: ours\nsource: {kind: csv, path: ~/exports}\n")
+    path.write_text("extends: tiny\nname: ours\nsource: {kind: tables, path: ~/exports}\n")
     assert load_settings(str(path)).source.path == Path.home() / "exports"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mimic-iii", "mimic_iii"), ("mimic-iv", "mimic_iv")])
+def test_a_source_s_part_goes_beside_any_model(tmp_path: Path, name: str, kind: str) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(f"extends: [lang1-1b, {name}]\nname: ours\nsource: {{path: files}}\n")
+    settings = load_settings(str(path))
+    assert settings.model.hidden_size == 2048
+    assert (settings.source.kind, settings.source.path) == (kind, tmp_path / "files")
+    assert settings.cohorts.split_names == ("train", "val", "test")
+    assert (settings.cohorts.headline_split, settings.cohorts.test_splits) == ("test", ("test",))
+    assert settings.corpora.notes_plus_window is None
+
+
+def test_mimic_iii_follows_the_paper(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("extends: [tiny, mimic-iii]\nname: ours\nsource: {path: files}\n")
+    cohorts = load_settings(str(path)).cohorts
+    assert cohorts.split_shares["readmission"] == (70, 15, 15)
+    assert cohorts.split_shares["mortality"] == cohorts.split_shares["length_of_stay"] == (80, 10, 10)
+    assert (cohorts.hp_when_several, cohorts.hp_max_hours_after_admission) == ("preferred", 120)
+    assert cohorts.length_of_stay_unit == "elapsed_days"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("source: {kind: omop}", "kind 'omop' needs either path"),
+        ("source: {kind: omop, path: x, postgres_schema: y}", "kind 'omop' needs either path"),
+        ("source: {kind: fhir, postgres_schema: y}", "kind 'fhir' is read from files"),
+        ("source: {path: x}", "path is given, but kind is 'embedded'"),
+        ("source: {kind: omop, postgres_schema: y, remittances: z}", "remittances are read from files"),
+        ("cohorts: {split_shares: {mortality: [80, 10, 5]}}", "add up to 100 for mortality"),
+        ("cohorts: {split_windows: {inpatient: {}}}", "split_windows: give development"),
+        ("cohorts: {hp_when_several: best}", "cohorts.hp_when_several"),
+        ("cohorts: {death_dispositions: []}", "cohorts.death_dispositions"),
+    ],
+)
+def test_choices_that_cannot_be(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        load_settings(write(tmp_path, text))
