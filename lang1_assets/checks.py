@@ -102,6 +102,7 @@ def judged(
         parameters={
             "limits": {name: getattr(settings.cohorts, name) for name in LIMITS},
             "split_by": settings.cohorts.split_by,
+            "headline_split": settings.cohorts.headline_split,
             "corpora": settings.corpora.model_dump(mode="json"),
             "seed": settings.seed,
         },

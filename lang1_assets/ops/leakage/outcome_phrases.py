@@ -10,21 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import polars as pl
-
-MASK = "[MASKED]"
-"""Stands where a phrase stood. No pattern matches it, so that masking twice changes nothing."""
-
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_DATE = (
+DATE = (
     rf"(?:\d{{1,4}}[/-]\d{{1,2}}(?:[/-]\d{{1,4}})?|{_MONTH}\.? \d{{1,2}}|\d{{1,2}} {_MONTH}"
     # What MIMIC puts for a date: [**2151-7-16**], which cleaning leaves as [ 2151-7-16 ].
     r"|\[[* ]{0,3}\d{1,4}-\d{1,2}(?:-\d{1,2})?[* ]{0,3}\])"
 )
 _PATIENT = r"(?:patients?|pt|infant|baby|neonate|newborn)"
 _WAS = r"(?:(?:has|had|have|was|were|is|been|being|then|initially|subsequently|ultimately|unfortunately|later|again) )*"
-# A date or time right after a phrase is masked with it: what is left of "expired on 3/4" would still tell.
-_WHEN = rf"(?:[ :,]*(?:(?:on|at) )?(?:{_DATE}|\d{{1,2}}:\d{{2}}))*"
 # A measure that the hospital gives, not one that is expected, from before or of somebody else: it opens a sentence or line,
 # or follows one of these words.
 _GIVEN = r"(?:^|[^a-z0-9 ] ?|\b(?:total|actual|final|hospital|inpatient|overall|the|his|her|their|with) )"
@@ -108,7 +101,7 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
     _phrase(
         "mortality",
         "passed_away_on",
-        rf"(?:^|[.;:] ?|\b(?:he|she|they) )passed away (?:peacefully )?(?:on |at )?(?:{_DATE}|\d{{1,2}}:\d{{2}})",
+        rf"(?:^|[.;:] ?|\b(?:he|she|they) )passed away (?:peacefully )?(?:on |at )?(?:{DATE}|\d{{1,2}}:\d{{2}})",
         ["Passed away on 3/4/2019.", "Comfort measures. She passed away on March 4"],
         ["wife passed away on 3/4/2009", "Passed away: father, mother", "she passed away at the age of 85"],
     ),
@@ -124,7 +117,7 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
     _phrase(
         "readmission",
         "readmitted_on_date",
-        rf"\bre-?(?:admitted|hospitalized|presented) (?:again )?(?:to [a-z ]{{1,40}})?on {_DATE}",
+        rf"\bre-?(?:admitted|hospitalized|presented) (?:again )?(?:to [a-z ]{{1,40}})?on {DATE}",
         [
             "Readmitted on 3/4 with dyspnea",
             "was re-admitted on March 12",
@@ -148,15 +141,15 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
         "readmission",
         "returned_on_date",
         r"\b(?:returned|came back|re-?presented) to (?:the |our )?(?:ed|er|emergency (?:department|room)|hospital)"
-        rf" (?:again )?on {_DATE}",
+        rf" (?:again )?on {DATE}",
         ["She returned to the ED on 3/9", "came back to the hospital on May 2"],
         ["return to the ED if symptoms recur", "Patient returned to the ED with pain prior to this admission"],
     ),
     _phrase(
         "readmission",
         "readmission_dated",
-        rf"\b(?:date of re-?admission|re-?admission date)\b|\bre-?(?:admission|admit) ?(?:[:=]|on|for) ?{_DATE}"
-        rf"|\b(?:to be|will be|planned to be|scheduled to be) re-?admitted (?:on )?{_DATE}",
+        rf"\b(?:date of re-?admission|re-?admission date)\b|\bre-?(?:admission|admit) ?(?:[:=]|on|for) ?{DATE}"
+        rf"|\b(?:to be|will be|planned to be|scheduled to be) re-?admitted (?:on )?{DATE}",
         ["Readmission date: 3/9", "Readmission on 4/2", "will be readmitted on 5/1 for chemotherapy"],
         ["prior readmission", "Readmission risk: high", "will be readmitted if needed"],
     ),
@@ -184,7 +177,7 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
     _phrase(
         "length_of_stay",
         "discharged_on",
-        rf"\bdischarged (?:to )?(?:home |rehab |snf )?(?:in stable condition )?on (?:{_DATE}"
+        rf"\bdischarged (?:to )?(?:home |rehab |snf )?(?:in stable condition )?on (?:{DATE}"
         r"|(?:hospital|post-?operative|post-?op) day ?#? ?\d+|(?:hd|pod) ?#? ?\d+)",
         ["Discharged on 3/4", "discharged home on hospital day 4", "discharged to rehab on POD 3"],
         ["will be discharged on antibiotics", "discharged on aspirin 81 mg"],
@@ -271,50 +264,3 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
 
 def phrases_of(task: str) -> tuple[OutcomePhrase, ...]:
     return tuple(phrase for phrase in OUTCOME_PHRASES if phrase.task == task)
-
-
-def phrase_hits(texts: pl.Series, task: str) -> pl.DataFrame:
-    """One boolean column a phrase of the task, one row a text (null counts as empty): does the text hold the phrase?"""
-    frame = texts.fill_null("").alias("text").to_frame()
-    return frame.select(
-        pl.col("text").str.contains(f"(?i){phrase.pattern}").alias(phrase.phrase_id) for phrase in phrases_of(task)
-    )
-
-
-def count_phrases(texts: pl.Series, task: str, labels: pl.Series | None = None) -> pl.DataFrame:
-    """How many texts hold each phrase; counts only, never the text that matched.
-
-    Returns:
-        One row a phrase: `phrase_id`, `num_notes`, and with `labels` (one a text, counted from 0) also `num_notes_K` for each
-        label K that occurs.
-    """
-    hits = phrase_hits(texts, task)
-    columns = {"phrase_id": hits.columns, "num_notes": [int(hit.sum()) for hit in hits]}
-    for label in sorted(labels.unique()) if labels is not None else []:
-        of_class = hits.filter(labels == label)
-        columns[f"num_notes_{label}"] = [int(hit.sum()) for hit in of_class]
-    return pl.DataFrame(columns)
-
-
-def phrase_numbers(texts: pl.Series, task: str) -> pl.DataFrame:
-    """As `phrase_hits`, but the last number within the first match ("length of stay: 5" -> 5); null where there is none."""
-    frame = texts.alias("text").to_frame()
-    return frame.select(
-        pl.col("text")
-        .str.extract(f"(?i)({phrase.pattern})")
-        .str.extract(r"(\d+)\D*$")
-        .cast(pl.Float64)
-        .alias(phrase.phrase_id)
-        for phrase in phrases_of(task)
-    )
-
-
-def mask_phrases(texts: pl.Series, task: str) -> pl.Series:
-    """The texts with `MASK` for every phrase of the task and the date that follows it; others are returned as they were."""
-    masked = pl.col("text")
-    for phrase in phrases_of(task):
-        masked = masked.str.replace_all(f"(?i)(?:{phrase.pattern}){_WHEN}", f" {MASK} ")
-    has_any = pl.any_horizontal(pl.col("text").str.contains(f"(?i){phrase.pattern}") for phrase in phrases_of(task))
-    return texts.to_frame("text").select(pl.when(has_any).then(masked).otherwise(pl.col("text")).alias(texts.name))[
-        texts.name
-    ]
