@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets.materialization import markdown_table
-from lang1_assets.ops.corpora import chosen_notes
+from lang1_assets.ops.corpora import chosen_notes, held_out_stays
 from lang1_assets.ops.tasks import TASKS, Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
@@ -86,7 +86,7 @@ def judged(
             pl.read_parquet(examples.path / "examples.parquet"),
             pl.read_parquet(tables.path / "cohort_timing.parquet"),
             leakage.LeakLimits(**{name: getattr(settings.cohorts, name) for name in LIMITS}),
-            corpus_hashes=corpus_hashes(settings, notes.path),
+            corpus_hashes=corpus_hashes(settings, notes.path, tables.path),
             split_by=settings.cohorts.split_by,
             headline_split=settings.cohorts.headline_split,
             seed=settings.seed,
@@ -106,16 +106,18 @@ def judged(
             "corpora": settings.corpora.model_dump(mode="json"),
             "seed": settings.seed,
         },
-        code=["lang1_assets.ops.leakage", "lang1_assets.ops.tasks"],
+        code=["lang1_assets.ops.leakage", "lang1_assets.ops.corpora", "lang1_assets.ops.tasks"],
         on_wait=context.log.warning,
     )
 
 
-def corpus_hashes(settings: Settings, notes: Path) -> pl.DataFrame:
+def corpus_hashes(settings: Settings, notes: Path, tables: Path) -> pl.DataFrame:
     """Ids and text hashes of the notes that the largest corpus is pretrained on."""
     from lang1_assets.ops.leakage import hashed_texts
 
-    chosen = chosen_notes(None, settings.corpora.notes_plus_window)
+    cohorts = [tables / f"cohort_{task}.parquet" for task in TASKS]
+    held_out = held_out_stays(cohorts, settings.cohorts.headline_split) if settings.corpora.hold_out_test_stays else []
+    chosen = chosen_notes(None, settings.corpora.notes_plus_window, held_out)
     frame = pl.scan_parquet(notes / "notes" / "*.parquet")
     return hashed_texts((frame.filter(chosen) if chosen is not None else frame).select("note_id", "text").collect())
 

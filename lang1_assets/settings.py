@@ -229,6 +229,8 @@ class Corpora(Section):
     """Inpatient hospital notes, January 2011 to May 2020; null takes every date, for shifted ones."""
     notes_plus_window: DateWindow | None = (date(2003, 1, 1), date(2024, 1, 1))
     """Hospital, pathology and radiology notes, 2003 to 2023."""
+    hold_out_test_stays: bool = True
+    """Leave out every note of the stays that the latest test is about: also those written before its first day."""
 
 
 class TokenizerSource(Section):

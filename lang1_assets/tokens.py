@@ -9,8 +9,9 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets.materialization import DATA_OWNER, markdown_table, materialized
-from lang1_assets.ops.corpora import chosen_notes
-from lang1_assets.resources.store import ArtifactStore
+from lang1_assets.ops.corpora import chosen_notes, held_out_stays
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Corpora, Settings
 
 GROUP = "tokens"
@@ -23,10 +24,19 @@ SOURCES: dict[str, tuple[str, str, str, str]] = {
 """Corpus -> artifact, its folder of Parquet files, id column, and what it holds."""
 
 
-def filter_of(corpora: Corpora, corpus: str) -> pl.Expr | None:
+def filter_of(settings: Settings, corpus: str, tables: Artifact) -> pl.Expr | None:
+    corpora = settings.corpora
+    if corpus == "web_text":
+        return None
+    cohorts = [tables.path / f"cohort_{task}.parquet" for task in TASKS]
+    held_out = held_out_stays(cohorts, settings.cohorts.headline_split) if corpora.hold_out_test_stays else []
     if corpus == "notes":
-        return chosen_notes(corpora.notes_types, corpora.notes_window)
-    return chosen_notes(None, corpora.notes_plus_window) if corpus == "notes_plus" else None
+        return chosen_notes(corpora.notes_types, corpora.notes_window, held_out)
+    return chosen_notes(None, corpora.notes_plus_window, held_out)
+
+
+def corpus_parameters(settings: Settings) -> dict[str, Any]:
+    return {"corpora": settings.corpora.model_dump(mode="json"), "headline_split": settings.cohorts.headline_split}
 
 
 def described(corpora: Corpora, corpus: str) -> str:
@@ -115,11 +125,11 @@ def alternate(first: list[str], second: list[str]) -> Iterator[str]:
 
 def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
     source_name, folder, id_column, _ = SOURCES[corpus]
-    chosen = filter_of(settings.corpora, corpus)
+    is_clinical = corpus != "web_text"
 
     @dg.asset(
         name=f"{corpus}_tokens",
-        deps=[source_name, "tokenizer"],
+        deps=[source_name, "tokenizer", *(f"cohort_{task}" for task in TASKS if is_clinical)],
         group_name=GROUP,
         owners=DATA_OWNER,
         kinds={"parquet", "huggingface"},
@@ -131,6 +141,7 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
         from lang1_assets.ops import shards
 
         source, tokens = store.get(source_name), store.get("tokenizer")
+        tables = store.get("warehouse")
 
         def make(work: Path) -> dict[str, Any]:
             report = shards.write_shards(
@@ -144,20 +155,20 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
                 seed=settings.seed,
                 num_workers=settings.shards.num_workers,
                 on_progress=lambda done, total: context.log.info(f"tokenized {done} of {total} files"),
-                filter=chosen,
+                filter=filter_of(settings, corpus, tables),
             )
             return dict(vars(report))
 
         artifact = store.build(
             f"{corpus}_tokens",
             make,
-            inputs=[source, tokens],
+            inputs=[source, tokens, *([tables] if is_clinical else [])],
             parameters={
                 **settings.shards.model_dump(exclude={"num_workers"}),
                 "seed": settings.seed,
-                "filter": str(chosen),
+                **(corpus_parameters(settings) if is_clinical else {}),
             },
-            code=["lang1_assets.ops.shards", "lang1_assets.ops.tokenizer"],
+            code=["lang1_assets.ops.shards", "lang1_assets.ops.tokenizer", "lang1_assets.ops.corpora"],
             on_wait=context.log.warning,
         )
         return materialized(artifact, [verify(artifact.path)])
