@@ -15,21 +15,22 @@ from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 
 CHECKS_FILE = "checks.json"
-NAMES = (
-    "note_within_its_window",
-    "note_not_after_index_time",
-    "outcome_after_index_time",
-    "no_label_where_follow_up_is_censored",
-    "input_window_identical_for_both_classes",
-    "no_outcome_phrase",
-    "auroc_change_when_masked",
-    "metadata_alone",
-    "shuffled_labels",
-    "too_good",
-    "patient_overlap",
-    "text_overlap",
-    "corpus_overlap",
-)
+DESCRIPTIONS = {
+    "note_within_its_window": "H&P: written within the hours allowed around admission and before discharge; discharge notes: "
+    "not later than allowed.",
+    "note_not_after_index_time": "No note is newer than the moment of prediction.",
+    "outcome_after_index_time": "What is predicted happens after the moment of prediction.",
+    "no_label_where_follow_up_is_censored": "No one is called 'not readmitted' who was not watched for the whole window.",
+    "input_window_identical_for_both_classes": "When a note was written says nothing of its class.",
+    "no_outcome_phrase": "No note states its outcome (disposition, 'expired', 'readmitted on', ...).",
+    "auroc_change_when_masked": "A bag-of-words model is as good when phrases that state the outcome are masked.",
+    "metadata_alone": "Note length, author, department and hour alone do not predict too well.",
+    "shuffled_labels": "A model of shuffled labels stays at chance: the evaluation itself does not leak.",
+    "too_good": "An AUROC above 0.98 raises a question.",
+    "patient_overlap": "Patients in training and in a test, counted; an error where the split is by patient.",
+    "text_overlap": "Equal and nearly equal texts in training and in a test, counted.",
+    "corpus_overlap": "Test notes that pretraining reads, counted; none of the latest test may be among them.",
+}
 ONLY_READMISSION = "no_label_where_follow_up_is_censored"
 LIMITS = (
     "hp_max_hours_before_admission",
@@ -44,7 +45,7 @@ def build_checks(settings: Settings) -> list[Any]:
 
 
 def names_of(task: Task) -> tuple[str, ...]:
-    return NAMES if task.name == "readmission" else tuple(name for name in NAMES if name != ONLY_READMISSION)
+    return tuple(name for name in DESCRIPTIONS if task.name == "readmission" or name != ONLY_READMISSION)
 
 
 def leaks(settings: Settings, task: Task) -> dg.AssetChecksDefinition:
@@ -52,7 +53,10 @@ def leaks(settings: Settings, task: Task) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name=f"{task.name}_leaks",
-        specs=[dg.AssetCheckSpec(name, asset=asset, additional_deps=["clean_notes"]) for name in names_of(task)],
+        specs=[
+            dg.AssetCheckSpec(name, asset=asset, additional_deps=["clean_notes"], description=DESCRIPTIONS[name])
+            for name in names_of(task)
+        ],
     )
     def _leaks(context: dg.AssetCheckExecutionContext, store: ArtifactStore) -> Iterator[dg.AssetCheckResult]:
         examples = store.get(asset)

@@ -122,7 +122,8 @@ def cohort_tables(settings: Settings) -> dg.AssetsDefinition:
         )
         shown = json.loads((artifact.path / TABLES_FILE).read_text())
         text = "\n\n".join(f"**{table['title']}**\n\n{table['markdown']}" for table in shown)
-        return materialized(artifact, tables=dg.MetadataValue.md(text))
+        said = f"{SYNTHETIC}\n\n" if settings.is_synthetic else ""
+        return materialized(artifact, tables=dg.MetadataValue.md(said + text))
 
     return _cohort_tables
 
