@@ -123,7 +123,9 @@ def take_records(context: dg.AssetExecutionContext, settings: Settings, store: A
         files = source_layout(PROJECT_FOLDER, source.kind, folder, folder).files
 
     def make(work: Path) -> dict[str, Any]:
-        counted = flatten_source(source.kind, folder, source.remittances, work, context.log.info)
+        counted = flatten_source(
+            source.kind, folder, source.remittances, work, context.log.info, time_zone=source.fhir_time_zone
+        )
         layout = source_layout(PROJECT_FOLDER, source.kind, folder, work, source.remittances)
         return {
             "num_files": len(files) + len(remittances),
@@ -137,7 +139,12 @@ def take_records(context: dg.AssetExecutionContext, settings: Settings, store: A
     return store.build(
         "hospital_exports",
         make,
-        parameters={"path": str(folder), "listing": listing_hash(files), "remittances": listing_hash(remittances)},
+        parameters={
+            "path": str(folder),
+            "listing": listing_hash(files),
+            "remittances": listing_hash(remittances),
+            "time_zone": source.fhir_time_zone,
+        },
         code=["lang1_assets.ops.sources"],
         on_wait=context.log.warning,
     )

@@ -166,8 +166,9 @@ def evaluate_export(
     context.log.info("building cohorts of the export")
     tables, flattened = work / "tables", work / "flattened"
     flattened.mkdir(exist_ok=True)
-    flatten_source(settings.source.kind, folder, None, flattened, context.log.info)
-    layout = source_layout(PROJECT_FOLDER, settings.source.sql_kind, folder, flattened)
+    source = settings.source
+    flatten_source(source.kind, folder, None, flattened, context.log.info, time_zone=source.fhir_time_zone)
+    layout = source_layout(PROJECT_FOLDER, source.sql_kind, folder, flattened)
     variables = dbt_variables(settings) | {
         "source_layout": layout.parts,
         "claims_kind": "source",

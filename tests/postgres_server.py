@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -70,4 +71,5 @@ def running_server(folder: Path) -> Iterator[dict[str, str]]:
     try:
         yield environment
     finally:
-        call("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        with contextlib.suppress(subprocess.SubprocessError):
+            call("pg_ctl", "-D", str(data), "-m", "immediate", "stop")

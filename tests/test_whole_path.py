@@ -77,6 +77,13 @@ def test_every_task_split_and_mode_has_a_row_with_an_interval(undisturbed: tuple
         assert row["n"] > 0
 
 
+def test_no_task_leaks_its_answer(undisturbed: tuple[Path, str]) -> None:
+    files = sorted((undisturbed[0] / "artifacts" / "mini" / "leak_checks").glob("*/checks.json"))
+    found = {(file.parent.name, check["name"]): check for file in files for check in json.loads(file.read_text())}
+    assert len(found) == 5 * 12 + 1
+    assert {key: check["message"] for key, check in found.items() if not check["passed"]} == {}
+
+
 def test_no_note_text_leaves_the_artifacts(undisturbed: tuple[Path, str]) -> None:
     """A sentence of a real note is searched for in everything that people and other services can see."""
     import polars as pl

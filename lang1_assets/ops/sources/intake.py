@@ -15,8 +15,13 @@ def flatten_source(
     claims_folder: Path | None,
     output: Path,
     on_progress: Callable[[str], None] = lambda message: None,
+    time_zone: str | None = None,
 ) -> dict[str, object]:
     """Write the tables of a FHIR export, and of X12 835 remittances, into `output`; nothing for other kinds.
+
+    Args:
+        on_progress: told of each file of a FHIR export that is done.
+        time_zone: IANA name of where the hospital is; see `flatten_fhir`. The other formats have local times alone.
 
     Returns:
         What the readers counted, by format; no text of any record.
@@ -25,7 +30,7 @@ def flatten_source(
     if kind == "fhir" and folder is not None:
         from lang1_assets.ops.sources.fhir import flatten_fhir
 
-        counted["fhir"] = flatten_fhir(folder, output, on_progress=on_progress).summary()
+        counted["fhir"] = flatten_fhir(folder, output, time_zone=time_zone, on_progress=on_progress).summary()
     if claims_folder is not None:
         from lang1_assets.ops.sources.x12_835 import read_835
 

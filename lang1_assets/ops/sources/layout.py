@@ -18,7 +18,13 @@ from typing import Any
 
 import yaml
 
-from lang1_assets.ops.sources.headers import HeaderError, end_problem, read_header
+from lang1_assets.ops.sources.headers import (
+    HeaderError,
+    end_problem,
+    line_break_problem,
+    parquet_types,
+    read_header,
+)
 
 FORMATS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 FLATTENED_KINDS = ("fhir", "x12_835")
@@ -161,11 +167,11 @@ def _files_of(table: SourceTable, kind: str, folder: Path) -> list[Path]:
 
 
 def _parts(table: SourceTable, files: Sequence[Path], folder: Path, problems: list[str]) -> list[dict[str, Any]]:
-    """Files with one header are read as one part; what is wrong is added to `problems`."""
+    """Files with one header, and one type of each column, are read as one part; what is wrong is added to `problems`."""
     if not files and not table.may_be_absent:
         columns = ",".join(table.required)
         problems.append(f"{table.name}.csv (or .csv.gz, .parquet) is missing; expected the columns {columns}")
-    groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for file in files:
         try:
             header = read_header(file)
@@ -173,15 +179,17 @@ def _parts(table: SourceTable, files: Sequence[Path], folder: Path, problems: li
             problems.append(f"{file.relative_to(folder)} {problem}")
             continue
         wrong = _column_problems(str(file.relative_to(folder)), header, table)
-        if not wrong and (cut := end_problem(file)):
-            wrong = [f"{file.relative_to(folder)} {cut}"]
+        if not wrong and (unreadable := end_problem(file) or line_break_problem(file)):
+            wrong = [f"{file.relative_to(folder)} {unreadable}"]
         problems += wrong
         form = "parquet" if file.name.lower().endswith(".parquet") else "csv"
-        groups.setdefault((form, header), []).append(str(file))
-    if len({form for form, _ in groups}) > 1:
+        # DuckDB casts all files of one scan to the types of the first, or fails.
+        types = parquet_types(file) if form == "parquet" else ()
+        groups.setdefault((form, header, types), []).append(str(file))
+    if len({form for form, *_ in groups}) > 1:
         names = ", ".join(str(file.relative_to(folder)) for file in files)
         problems.append(f"{table.name} is there as CSV and as Parquet ({names}); leave one of the two")
-    return [{"format": form, "files": held, "columns": list(header)} for (form, header), held in groups.items()]
+    return [{"format": form, "files": held, "columns": list(header)} for (form, header, _), held in groups.items()]
 
 
 def _column_problems(where: str, header: tuple[str, ...], table: SourceTable) -> list[str]:

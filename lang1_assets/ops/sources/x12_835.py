@@ -14,16 +14,26 @@ import gzip
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
-from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from lang1_assets.ops.sources.x12_claims import (
+    Claim,
+    Payment,
+    Row,
+    adjustments_of,
+    claim_date,
+    claim_values,
+    is_denied,
+    read_payment,
+)
+from lang1_assets.ops.sources.x12_segments import MAXIMUM_SEGMENT_BYTES, Segment, SegmentError, blocks, segments
 
 SUFFIXES = (".835", ".edi", ".txt", ".x12")
 """Of the files that are read, in any case; `.gz` may follow."""
@@ -47,16 +57,7 @@ COLUMNS = (
 )
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
-READ_BYTES = 1 << 20
 ROWS_PER_BATCH = 50_000
-MAXIMUM_SEGMENT_BYTES = 1 << 16
-"""A segment of an 835 has at most some 2,000 bytes; of a longer one the rest is not kept in memory."""
-ISA_BYTES = 106
-"""ISA alone has a fixed width, because it says the delimiters."""
-STARTS = (b"ISA", b"GS*", b"ST*")
-"""How a file begins; without ISA its delimiters are `*` and `~`."""
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-LINE_BREAKS = b"\r\n"
 
 LEVELS = {"ISA": 0, "GS": 1, "ST": 2}
 """The envelopes (interchange, functional group, transaction set), outermost first."""
@@ -66,31 +67,9 @@ CONTROL_ELEMENTS = {"ISA": 13, "GS": 6, "ST": 2}
 SEGMENT_ID = re.compile("AMT|BPR|CAS|CLP|CUR|DTM|LQ|LX|MIA|MOA|N1|N2|N3|N4|NM1|NTE|PER|PLB|QTY|RDM|REF|SVC|TRN|TS2|TS3")
 """What an 835 may hold between ST and SE. Another id is a damaged one: a claim or an adjustment may hide behind it."""
 
-NUMBER = re.compile(r"-?(\d{1,15}(\.\d{0,6})?|\.\d{1,6})", re.ASCII)
-DATE = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
-ADJUSTMENT_GROUP = re.compile(r"[A-Z]{2}")
-ADJUSTMENT_REASON = re.compile(r"[A-Z0-9]{1,5}")
-STATUS = re.compile(r"\d{1,2}", re.ASCII)
-CLAIM_LENGTHS = {1: 38, 6: 2, 7: 50, 8: 2, 9: 1, 10: 2, 11: 4}
-"""Longest value of the elements of CLP; a longer one has swallowed something else."""
-CLAIM_NUMBERS = (3, 4, 5, 12, 13)
-CLAIM_DATES = {"232": "statement_from", "233": "statement_to", "050": "received_date"}
-
-DENIED_STATUS = "4"
-PROCESSED_STATUSES = frozenset({"1", "2", "3", "19", "20", "21"})
-"""Processed as primary, secondary or tertiary, forwarded or not; 22 is a reversal, 23 not our claim, 25 a price only."""
-DENIAL_GROUPS = frozenset({"CO", "OA", "PI"})
-"""Contractual obligation, other adjustment, payer initiated."""
-
-Row = dict[str, str | None]
-
 
 class X12Error(ValueError):
     """No remittance file to read."""
-
-
-class SegmentError(ValueError):
-    """A segment cannot be used; the message is the reject reason alone, never what stands in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,31 +81,6 @@ class RemittanceReport:
     """Rejected claims, and rows of their own for what is wrong outside of a claim."""
 
 
-class Segment(NamedTuple):
-    number: int
-    """From 1, in the file."""
-    raw: bytes
-    separator: bytes
-    is_whole: bool = True
-    """False for what follows the last segment terminator of a file."""
-
-    @property
-    def id(self) -> str:
-        return self.raw.partition(self.separator)[0].decode("ascii", "replace")
-
-    def elements(self, *, minimum: int = 0, maximum: int = 16) -> list[str]:
-        """The id, then `minimum` to `maximum` elements by their number in the standard, "" where there is none."""
-        try:
-            found = [element.decode().strip() for element in self.raw.split(self.separator)]
-        except UnicodeDecodeError:
-            raise SegmentError("malformed_segment") from None
-        # PostgreSQL has no text with control characters; a line break within a segment has swallowed a terminator.
-        is_text = "".join(found).isprintable()
-        if not is_text or not minimum < len(found) <= maximum + 1 or "" in found[1 : minimum + 1]:
-            raise SegmentError("malformed_segment")
-        return found + [""] * (maximum + 1 - len(found))
-
-
 @dataclass(kw_only=True)
 class Envelope:
     """An interchange, group or transaction set that has not ended yet."""
@@ -136,24 +90,6 @@ class Envelope:
     num_inside: int = 0
     """Groups of an interchange, sets of a group, segments of a set: what its closing segment should count."""
     is_835: bool = False
-
-
-@dataclass(kw_only=True)
-class Payment:
-    """What the head of a transaction set says for all its claims."""
-
-    payer: str | None = None
-    production_date: str | None = None
-    payment_date: str | None = None
-
-
-@dataclass(kw_only=True)
-class Claim:
-    source_line: str
-    values: Row = field(default_factory=dict)
-    adjustments: dict[str, Decimal] = field(default_factory=dict)
-    """Group and reason, such as 'CO-45' -> amount, summed over the claim and its services."""
-    reject_reason: str | None = None
 
 
 def read_835(folder: Path, output: Path) -> RemittanceReport:
@@ -219,63 +155,6 @@ def rows_of(path: Path, name: str, counts: Counter[str]) -> Iterator[Row]:
     reader.finish()
     yield from reader.take_rows()
     counts["claims"] += reader.num_claims
-
-
-def blocks(path: Path) -> Iterator[bytes]:
-    with opened(path) as content:
-        # Of a cut .gz, read1 gives what comes before the cut.
-        while block := content.read1(READ_BYTES):
-            yield block
-
-
-def opened(path: Path) -> BufferedIOBase:
-    """What its first bytes say counts, not its name: files are zipped and unzipped on their way."""
-    with path.open("rb") as content:
-        is_zipped = content.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if is_zipped else path.open("rb")
-
-
-def segments(blocks: Iterable[bytes]) -> Iterator[Segment]:
-    """Segments in order, empty ones left out; none when the bytes are not X12. Each ISA changes the delimiters."""
-    data, number, delimiters = b"", 0, (b"*", b"~")
-    for block in blocks:
-        data = data + block if number else (data + block).removeprefix(BYTE_ORDER_MARK).lstrip()
-        if number == 0 and not data.startswith(STARTS):
-            if len(data) < len(BYTE_ORDER_MARK):
-                continue
-            return
-        start = 0
-        while True:
-            start = after_line_breaks(data, start)
-            if data.startswith(b"ISA", start):
-                if len(data) < start + ISA_BYTES:
-                    break
-                delimiters = delimiters_of(data[start : start + ISA_BYTES]) or delimiters
-            end = data.find(delimiters[1], start)
-            if end < 0:
-                break
-            if end > start:
-                number += 1
-                yield Segment(number, data[start : min(end, start + MAXIMUM_SEGMENT_BYTES)], delimiters[0])
-            start = end + 1
-        data = data[start : start + MAXIMUM_SEGMENT_BYTES]
-    if (number or data.startswith(STARTS)) and data.strip(b"\0\x1a \t\r\n"):
-        yield Segment(number + 1, data, delimiters[0], is_whole=False)
-
-
-def after_line_breaks(data: bytes, start: int) -> int:
-    while start < len(data) and data[start] in LINE_BREAKS:
-        start += 1
-    return start
-
-
-def delimiters_of(isa: bytes) -> tuple[bytes, bytes] | None:
-    """Element separator and segment terminator; none when the segment is damaged. The other two delimit nothing read."""
-    separator, terminator = isa[3:4], isa[105:106]
-    is_damaged = isa.count(separator) != 16 or isa[103:104] != separator or not separator.isascii()
-    if is_damaged or separator.isalnum() or terminator.isalnum() or terminator in (separator, b" "):
-        return None
-    return separator, terminator
 
 
 class RemittanceReader:
@@ -418,93 +297,3 @@ class RemittanceReader:
     def _reject_claim(self, reason: str) -> None:
         if self._claim is not None and self._claim.reject_reason is None:
             self._claim.reject_reason = reason
-
-
-def read_payment(payment: Payment, segment_id: str, segment: Segment) -> None:
-    """Take over what a segment before the first claim says."""
-    if segment_id == "BPR":
-        paid_on = segment.elements(maximum=21)[16]
-        payment.payment_date = date_of(paid_on) if paid_on else None
-    elif segment_id == "DTM":
-        elements = segment.elements(minimum=1)
-        if elements[1] == "405":
-            payment.production_date = date_of(elements[2])
-    elif segment_id == "N1":
-        elements = segment.elements(minimum=1, maximum=6)
-        if elements[1] == "PR":
-            payment.payer = limited(elements[2], 60)
-
-
-def claim_values(segment: Segment) -> Row:
-    elements = segment.elements(minimum=4, maximum=14)
-    for number, length in CLAIM_LENGTHS.items():
-        limited(elements[number], length)
-    if not STATUS.fullmatch(elements[2]):
-        raise SegmentError("malformed_segment")
-    for amount in filter(None, (elements[number] for number in CLAIM_NUMBERS)):
-        decimal_of(amount)
-    return {
-        "claim_id": elements[1],
-        "payer_claim_id": elements[7] or None,
-        "claim_status_code": elements[2],
-        "charge_amount": elements[3],
-        "paid_amount": elements[4],
-        "filing_code": elements[6] or None,
-        "frequency_code": elements[9] or None,
-    }
-
-
-def claim_date(segment: Segment) -> Row:
-    elements = segment.elements(minimum=1)
-    name = CLAIM_DATES.get(elements[1])
-    return {name: date_of(elements[2])} if name else {}
-
-
-def adjustments_of(segment: Segment) -> Iterator[tuple[str, Decimal]]:
-    """Of a CAS segment: a group and up to six times a reason, an amount and a quantity."""
-    group, *elements = segment.elements(minimum=3, maximum=19)[1:]
-    for reason, amount in zip(elements[0::3], elements[1::3], strict=True):
-        if not reason and not amount:
-            continue
-        if not ADJUSTMENT_GROUP.fullmatch(group) or not ADJUSTMENT_REASON.fullmatch(reason) or not amount:
-            raise SegmentError("malformed_segment")
-        yield f"{group}-{reason}", decimal_of(amount)
-
-
-def is_denied(claim: Claim) -> bool:
-    """Whether the payer refused the whole claim.
-
-    Status 4 says so. Many payers keep status 1 to 3 when they refuse every service, so a processed claim counts as well if
-    it has a charge and no payment and its whole charge was adjusted away in groups CO, OA and PI. An amount in PR is the
-    patient's share (deductible, copayment): such a claim was covered. What cannot be told from denial this way are claims
-    paid by capitation (CO-24) or by another payer before (OA-23): `adjustment_codes` has them.
-    """
-    if claim.values["claim_status_code"] == DENIED_STATUS:
-        return True
-    charge, paid = Decimal(claim.values["charge_amount"] or 0), Decimal(claim.values["paid_amount"] or 0)
-    refused = sum(amount for code, amount in claim.adjustments.items() if code[:2] in DENIAL_GROUPS)
-    return (
-        claim.values["claim_status_code"] in PROCESSED_STATUSES
-        and paid == 0 < charge <= refused
-        and not any(amount for code, amount in claim.adjustments.items() if code.startswith("PR-"))
-    )
-
-
-def decimal_of(text: str) -> Decimal:
-    if not NUMBER.fullmatch(text):
-        raise SegmentError("bad_number")
-    return Decimal(text)
-
-
-def date_of(text: str) -> str:
-    found = DATE.fullmatch(text)
-    if found is None:
-        raise SegmentError("malformed_segment")
-    return "-".join(found.groups())
-
-
-def limited(text: str, length: int) -> str | None:
-    """The text itself, none when it is empty; too long, it has swallowed something else."""
-    if len(text) > length:
-        raise SegmentError("malformed_segment")
-    return text or None

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lang1_assets.ops.sources import x12_835
+from lang1_assets.ops.sources import x12_835, x12_segments
 from lang1_assets.ops.sources.x12_835 import (
     COLUMNS,
     RemittanceReader,
     RemittanceReport,
     X12Error,
     read_835,
-    segments,
 )
+from lang1_assets.ops.sources.x12_segments import segments
 
 SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "x12-835-samples"
 PERSON = ("NM1*QC*1*SECRETLAST*SECRETFIRST****MI*SECRETMEMBER", "NM1*74*1*SECRETLAST*SECRETFIRST")
@@ -321,7 +321,7 @@ def test_a_file_without_terminators_is_not_kept_in_memory() -> None:
     for segment in segments(blocks):
         longest = max(longest, len(segment.raw))
         reader.read(segment)
-    assert longest == x12_835.MAXIMUM_SEGMENT_BYTES
+    assert longest == x12_segments.MAXIMUM_SEGMENT_BYTES
     assert _rejects(reader.take_rows()) == {"a.835:2": "malformed_segment", "a.835:3": "malformed_segment"}
 
 
@@ -370,7 +370,7 @@ def test_a_file_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path, monkey
             raise OSError(5, "Input/output error")
 
     (tmp_path / "a.835").write_bytes(_bytes(THREE_SETS))
-    monkeypatch.setattr(x12_835, "opened", lambda path: Broken())
+    monkeypatch.setattr(x12_segments, "opened", lambda path: Broken())
     with pytest.raises(X12Error, match=r"a\.835 cannot be read \(Input/output error\)"):
         read_835(tmp_path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from lang1_assets.ops.sources.fhir import Element, Links, Row
+from lang1_assets.ops.sources.fhir.elements import Element, Row
+from lang1_assets.ops.sources.fhir.links import Links
 
 RESOURCE_TYPES = ("ExplanationOfBenefit", "ClaimResponse")
 COLUMNS = (
