@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ TEXT = "Seen and examined, in no distress, resting comfortably, no complaints si
 
 def _write_csv(file: Path, header: str, rows: list[tuple[str, ...]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    opened = gzip.open(file, "wt", newline="") if file.suffix == ".gz" else file.open("w", newline="")
-    with opened as stream:
-        stream.write(header + "\n")
-        csv.writer(stream, lineterminator="\n").writerows(rows)
+    written = io.StringIO(newline="")
+    written.write(header + "\n")
+    csv.writer(written, lineterminator="\n").writerows(rows)
+    content = written.getvalue().encode()
+    file.write_bytes(gzip.compress(content) if file.suffix == ".gz" else content)
 
 
 def _build(folder: Path, home: Path, kind: str, **variables: Any) -> Build:

@@ -31,7 +31,7 @@ def _cohort(subjects: list[str], labels: list[int]) -> pl.DataFrame:
 def test_the_standards_own_validation_accepts_the_files(tmp_path: Path, task: str) -> None:
     subjects = ["P2", "P1", "P2"]
     _cohort(subjects, [0, 1, 1]).write_parquet(tmp_path / "cohort.parquet")
-    pl.DataFrame({"subject_id": sorted(set(subjects)) + ["P3"]}).write_parquet(tmp_path / "patients.parquet")
+    pl.DataFrame({"subject_id": [*sorted(set(subjects)), "P3"]}).write_parquet(tmp_path / "patients.parquet")
     files = [tmp_path / f"{name}.parquet" for name in ("cohort", "patients", "labels", "subjects")]
     write_meds_labels(files[0], files[1], TASKS[task], files[2], files[3])
     table = pq.read_table(files[2])

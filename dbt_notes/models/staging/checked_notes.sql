@@ -15,7 +15,9 @@ with landed as (
         malformed_at,
         source_reason,
         row_name,
-        coalesce(length(narrative), 0) + coalesce(length(impression), 0) + coalesce(length(addendum), 0) as num_characters,
+        coalesce(length(narrative), 0)
+        + coalesce(length(impression), 0)
+        + coalesce(length(addendum), 0) as num_characters,
         {{ copy_number() }} as copy_number
     from {{ ref(source_model("notes")) }}
 ),
