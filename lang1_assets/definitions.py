@@ -95,6 +95,7 @@ def default_resources(settings: Settings) -> dict[str, Any]:
     warehouse = home / "warehouse"
     warehouse.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("LANG1_DUCKDB_PATH", str(warehouse / f"{settings.name}.duckdb"))
+    os.environ.setdefault("LANG1_POSTGRES_WORK_SCHEMA", f"lang1_{settings.name.replace('-', '_')}")
     return {
         "store": ArtifactStore(root=str(home / "artifacts" / settings.name)),
         "launcher": TrainingLauncher(),

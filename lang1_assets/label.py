@@ -10,7 +10,14 @@ import polars as pl
 
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, column_schema, markdown_table, materialized
 from lang1_assets.ops import schemas
-from lang1_assets.ops.labeling import check_classes, join_text, missing_inputs, write_examples
+from lang1_assets.ops.labeling import (
+    CohortError,
+    check_classes,
+    join_text,
+    largest_loss,
+    missing_inputs,
+    write_examples,
+)
 from lang1_assets.ops.meds import write_meds_labels
 from lang1_assets.ops.tasks import TASKS, Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -65,7 +72,11 @@ def examples(settings: Settings, task: Task) -> dg.AssetsDefinition:
             context.log.warning(f"{task.title} is switched off: {missing}")
         return materialized(
             artifact,
-            [one_split_each(frame), every_class(artifact), has_inputs(missing)],
+            [
+                one_split_each(frame),
+                every_class(artifact),
+                has_inputs(None if artifact.summary["unusable"] else missing),
+            ],
             splits=split_table(frame, task),
             attrition=attrition_picture(tables.path, task, settings.is_synthetic),
             **{"dagster/row_count": len(frame)},
@@ -104,7 +115,8 @@ def cohort_tables(settings: Settings) -> dg.AssetsDefinition:
 
         def make(work: Path) -> dict[str, Any]:
             words = notes.path / "notes" / "*.parquet"
-            made = statistics.dataset_tables(files, clean_notes=words, splits=settings.cohorts.split_names)
+            names = settings.cohorts.split_names
+            made = statistics.dataset_tables(files, clean_notes=words, splits=names) if files else []
             (work / TABLES_FILE).write_text(
                 json.dumps([{"title": table.title, "markdown": statistics.markdown_of(table.frame)} for table in made])
             )
@@ -121,7 +133,10 @@ def cohort_tables(settings: Settings) -> dg.AssetsDefinition:
             on_wait=context.log.warning,
         )
         shown = json.loads((artifact.path / TABLES_FILE).read_text())
-        text = "\n\n".join(f"**{table['title']}**\n\n{table['markdown']}" for table in shown)
+        text = "\n\n".join(
+            [f"**{table['title']}**\n\n{table['markdown']}" for table in shown]
+            + [f"{TASKS[task].title} is switched off: {why}." for task, why in off.items() if why]
+        )
         said = f"{SYNTHETIC}\n\n" if settings.is_synthetic else ""
         return materialized(artifact, tables=dg.MetadataValue.md(said + text))
 
@@ -133,14 +148,22 @@ def write_task(work: Path, task: Task, tables: Path, notes: Path, splits: Sequen
     cohort = tables / f"cohort_{task.name}.parquet"
     missing = missing_inputs(tables / "task_inputs.parquet", task)
     joined = join_text(cohort, notes / "notes" / "*.parquet")
-    absent = [] if missing else check_classes(joined.examples, task, splits)
+    absent: list[str] = []
+    unusable = None
+    if missing is None:
+        try:
+            absent = check_classes(joined.examples, task, splits)
+        except CohortError as error:
+            unusable = f"{error}; {largest_loss(tables / 'cohort_attrition.parquet', task)}"
     write_examples(joined.examples, work / EXAMPLES_FILE)
     write_meds_labels(cohort, tables / "patients.parquet", task, work / MEDS_FILE, work / MEDS_SUBJECTS_FILE)
     return {
         "num_examples": len(joined.examples),
         "without_clean_text": joined.num_without_text,
         "absent_classes": absent,
-        "switched_off": missing,
+        # Not learned from, because of the source or because of the cohort; every other task goes on.
+        "switched_off": missing or unusable,
+        "unusable": unusable,
     }
 
 
@@ -161,12 +184,12 @@ def one_split_each(frame: pl.DataFrame) -> dg.AssetCheckResult:
 
 
 def every_class(artifact: Artifact) -> dg.AssetCheckResult:
-    absent = artifact.summary["absent_classes"]
+    absent, unusable = artifact.summary["absent_classes"], artifact.summary["unusable"]
     return dg.AssetCheckResult(
         check_name="every_class_in_every_split",
-        passed=not absent,
-        severity=dg.AssetCheckSeverity.WARN,
-        description="; ".join(absent) or None,
+        passed=not absent and not unusable,
+        severity=dg.AssetCheckSeverity.ERROR if unusable else dg.AssetCheckSeverity.WARN,
+        description=unusable or "; ".join(absent) or None,
     )
 
 

@@ -3,6 +3,30 @@ cast({{ timestamp_of(column) }} as date)
 {%- endmacro -%}
 
 
+{#- A month or day as a date has it, 1 where it is not known. `lpad` alone would cut 123 to December. -#}
+{%- macro two_digits(column) -%}
+case when length({{ column }}) > 1 then {{ column }} else lpad(coalesce({{ column }}, '1'), 2, '0') end
+{%- endmacro -%}
+
+
+{#-
+  The key of a row, where it may be shown. A line of a note that was not quoted can have as many commas as its table has
+  columns, and then stands where the key should be: what has several words and no digit, or many words, is not shown.
+-#}
+{%- macro shown_key(column) -%}
+case
+        when
+            length({{ column }}) <= 100
+            and (
+                {{ matches(column, "^\\S+$") }}
+                or ({{ matches(column, "^\\S+(\\s\\S+){1,2}$") }} and {{ matches(column, "[0-9]") }})
+            )
+            then {{ column }}
+        else '(' || cast(length({{ column }}) as {{ text_type() }}) || ' characters that are no key)'
+    end
+{%- endmacro -%}
+
+
 {#- True when the column holds a text that is no date, or one outside the plausible dates. -#}
 {%- macro is_impossible_date(column) -%}
 (

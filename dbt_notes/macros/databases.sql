@@ -5,6 +5,7 @@
 {%- macro prepare_database() -%}
 {%- if target.type == "postgres" and execute -%}
 create schema if not exists {{ target.schema }};
+comment on schema {{ target.schema }} is 'made by lang1; its tables are replaced';
 create or replace function {{ target.schema }}.timestamp_or_null(value text) returns timestamp as $$
 begin
     return cast(value as timestamp);
@@ -27,6 +28,8 @@ $$ language plpgsql stable strict parallel safe
 {%- macro timestamp_of(column) -%}
 {%- set local -%}
 case
+            -- Both databases take words such as 'epoch', PostgreSQL 'now' and 'today' too.
+            when strpos('0123456789', substr(trim({{ column }}), 1, 1)) = 0 then null
             when length({{ column }}) > 19
                 then regexp_replace(trim({{ column }}), '(:[0-9]{2}([.][0-9]+)?) ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$', '\1')
             else nullif(trim({{ column }}), '')

@@ -19,7 +19,7 @@ with landed as (
         {%- for column in columns %}
         {{ landed_column(column, part["columns"]) }} as {{ column }}{{ "," if not loop.last }}
         {%- endfor %}
-    from {{ landed_part(table_name, part, loop.index) }}
+    from {{ landed_part(table_name, part, loop.index, columns) }}
     {{ "union all" if not loop.last }}
     {%- else %}
     select
@@ -44,10 +44,13 @@ from landed
 {%- endmacro -%}
 
 
-{#- A column by its name in the files, whatever its case; null when they lack it. -#}
+{#- A column by its name in the files, whatever its case; null when they lack it. What is blank is null: no key is blank. -#}
 {%- macro landed_column(column, found) -%}
 {%- for name in found if name | lower == column -%}
-nullif(cast({{ adapter.quote(name) }} as {{ text_type() }}), '')
+case
+            when trim(cast({{ adapter.quote(name) }} as {{ text_type() }})) <> ''
+                then cast({{ adapter.quote(name) }} as {{ text_type() }})
+        end
 {%- else -%}
 cast(null as {{ text_type() }})
 {%- endfor -%}
@@ -59,8 +62,11 @@ cast(null as {{ text_type() }})
 {%- endmacro -%}
 
 
-{#- CSV dialect and columns are given, not sniffed: the sniffer gives up on files with dirty lines. -#}
-{%- macro landed_part(table_name, part, number) -%}
+{#-
+  CSV dialect and columns are given, not sniffed: the sniffer gives up on files with dirty lines. Columns are counted, not
+  looked up by name, so those that nothing reads get names of ours: theirs may be empty.
+-#}
+{%- macro landed_part(table_name, part, number, columns) -%}
 {%- if part["format"] == "relation" -%}
 {{ part["relation"] }}
 {%- elif part["format"] == "parquet" -%}
@@ -77,7 +83,7 @@ read_csv(
         encoding = '{{ var("csv_encoding") }}',
         max_line_size = {{ var("csv_maximum_line_bytes") }},
         columns = {
-            {%- for name in part["columns"] %}{{ sql_text(name) }}: 'VARCHAR'{{ ", " if not loop.last }}{% endfor -%}
+            {%- for name in part["columns"] %}{{ sql_text(name if name | lower in columns else "unread_" ~ loop.index) }}: 'VARCHAR'{{ ", " if not loop.last }}{% endfor -%}
         },
         store_rejects = true,
         rejects_limit = 0,

@@ -96,25 +96,39 @@
 {%- endmacro -%}
 
 
-{#- The rows of a lookup table with what is wrong with each: copies of a key after the first are of no use. -#}
-{%- macro checked_lookup(source_table) -%}
+{#-
+  The rows of a lookup table with what is wrong with each: copies of a key after the first good row are of no use. A date
+  that is none is the lookup's own fault: the people and stays it belongs to are kept without it.
+-#}
+{%- macro checked_lookup(source_table, dates=[]) -%}
 {%- set key_columns = source_parts().get("lookups", {}).get(source_table, []) -%}
-with landed as (
+with judged as (
     select
         *,
-        row_number() over (partition by {{ key_columns | join(", ") }} order by landed_row) as key_rank
+        case
+            when malformed_at is not null then 'malformed_line'
+            when {% for column in key_columns %}{{ column }} is null{{ " or " if not loop.last }}{% endfor %} then 'missing_value'
+            {%- for column in dates %}
+            when {{ is_impossible_date(column) }} then 'impossible_date'
+            {%- endfor %}
+        end as row_reason
     from {{ ref(raw_model(source_table)) }}
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by {{ key_columns | join(", ") }}, row_reason is null order by landed_row
+        ) as key_rank
+    from judged
 )
 
 select
     *,
     coalesce(malformed_at, {{ key_columns | join(" || '/' || ") }}) as row_name,
-    case
-        when malformed_at is not null then 'malformed_line'
-        when {% for column in key_columns %}{{ column }} is null{{ " or " if not loop.last }}{% endfor %} then 'missing_value'
-        when key_rank > 1 then 'duplicate_key'
-    end as reject_reason
-from landed
+    {{ reject_reason() }} as reject_reason
+from ranked
 {%- endmacro -%}
 
 

@@ -59,13 +59,18 @@ def check_classes(examples: pl.DataFrame, task: Task, splits: Sequence[str] = sc
         elif missing:
             absent.append(f"split '{split}' has no example of class {', '.join(missing)}")
     if problems:
-        raise CohortError(
-            f"cohort of task '{task.name}': "
-            + "; ".join(problems)
-            + ". Look at the rejects of staging first; then give more encounters (source.num_encounters for the embedded "
-            "hospital; more months for your own exports)"
-        )
+        raise CohortError("; ".join(problems))
     return absent
+
+
+def largest_loss(attrition: Path, task: Task) -> str:
+    """The step of a cohort at which most notes left, in words: where to look when a cohort is too small."""
+    steps = pl.read_parquet(attrition).filter(pl.col("task") == task.name).sort("step_number")
+    lost = steps.with_columns(before=pl.col("num_notes_left").shift(1)).drop_nulls("before")
+    worst = lost.sort(pl.col("before") - pl.col("num_notes_left"), descending=True).row(0, named=True)
+    return (
+        f"most notes left at the step '{worst['step']}': {worst['before']:,} before, {worst['num_notes_left']:,} after"
+    )
 
 
 def missing_inputs(task_inputs: Path, task: Task) -> str | None:

@@ -14,10 +14,36 @@ encounters as (
     from {{ ref("stg_encounters") }}
 ),
 
-end_of_data as (
-    select max(admit_time) as last_admit_time
+days as (
+    select
+        cast(admit_time as date) as admit_day,
+        count(*) as num_stays,
+        max(admit_time) as last_admit_time
     from encounters
     where is_stay
+    group by cast(admit_time as date)
+),
+
+days_and_what_follows as (
+    select
+        *,
+        lead(admit_day) over (order by admit_day) as next_day,
+        sum(num_stays) over () as num_all,
+        coalesce(sum(num_stays) over (order by admit_day desc rows between unbounded preceding and 1 preceding), 0)
+            as num_later
+    from days
+),
+
+-- The last admission; a stray date years ahead (at most one stay in a thousand, after 90 days without any) is not it.
+end_of_data as (
+    {% if var("splits") == "shares" -%}
+    -- Every patient's dates are shifted by an amount of their own: the end of the records is nobody's.
+    select cast(null as timestamp) as last_admit_time
+    {%- else -%}
+    select min(last_admit_time) as last_admit_time
+    from days_and_what_follows
+    where next_day is null or (next_day - admit_day > 90 and num_later * 1000 <= num_all)
+    {%- endif %}
 ),
 
 -- Admissions that count as a return, whatever follows them.
@@ -92,7 +118,11 @@ judged as (
         *,
         study_window is not null as is_in_study_window,
         {% if var("readmission_censored") == "drop" -%}
+        {% if var("splits") == "shares" -%}
+        coalesce(window_end <= follow_up_end, true) as has_complete_follow_up,
+        {%- else -%}
         window_end <= follow_up_end as has_complete_follow_up,
+        {%- endif %}
         {%- elif var("readmission_censored") == "keep" -%}
         true as has_complete_follow_up,
         {%- else -%}

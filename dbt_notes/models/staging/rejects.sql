@@ -1,5 +1,7 @@
 {{ config(materialized="parquet") }}
 
+{%- set names_its_line = "true" if var("source_kind") == "fhir" else "reason = 'malformed_line' or source = 'remittances'" %}
+
 with left_out as (
     {%- for table_name in contract_tables() %}
     select
@@ -23,7 +25,7 @@ with left_out as (
 
 select
     source,
-    coalesce(row_id, '(no key)') as row_id,
+    coalesce(case when {{ names_its_line }} then row_id else {{ shown_key("row_id") }} end, '(no key)') as row_id,
     reason
 from left_out
 order by source, row_id, reason

@@ -75,11 +75,14 @@ def outcome_after_index_time(notes: pl.DataFrame) -> LeakCheck:
 
 def no_label_where_follow_up_is_censored(notes: pl.DataFrame, limits: LeakLimits) -> LeakCheck:
     """Who was not readmitted was watched for the whole target window; positives too if `strict_follow_up`."""
+    name = "no_label_where_follow_up_is_censored"
+    if len(notes) and notes["follow_up_end"].null_count() == len(notes):
+        return cannot_tell(name, "error", "the source does not say until when anyone was followed (shifted dates)")
     window_end = pl.col("prediction_time") + pl.duration(days=limits.readmission_days)
     is_complete = (window_end <= pl.col("follow_up_end")).fill_null(False)
     is_known = pl.lit(False) if limits.strict_follow_up else pl.col("label") > 0
     return broken_fact(
-        "no_label_where_follow_up_is_censored",
+        name,
         notes,
         ~(is_complete | is_known),
         f"have a label without {limits.readmission_days} days of follow-up",

@@ -19,6 +19,11 @@ import pyarrow.parquet as pq
 
 from lang1_assets.ops.sources.layout import SourceError, SourceLayout, relation_layout
 
+REASONS = {
+    "does not exist": "there is no such database or user",
+    "password": "the password is wrong",
+    "authentication": "the server refuses this user",
+}
 COLUMNS_QUERY = """
 select c.relname, a.attname, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
 from pg_class as c
@@ -35,6 +40,14 @@ left join pg_stat_user_tables as s on s.relid = c.oid
 where n.nspname = $1 and c.relkind in ('r', 'v', 'm', 'p', 'f')
 order by c.relname
 """
+WORK_SCHEMA_COMMENT = "made by lang1; its tables are replaced"
+"""As `prepare_database` of the SQL project writes it."""
+OWNER_QUERY = """
+select
+    (select count(*) from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid
+        where n.nspname = $1 and c.relkind in ('r', 'v', 'm', 'p', 'f')),
+    (select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = $1)
+"""
 VERSION_QUERY = "select cast(pg_current_snapshot() as text)"
 
 
@@ -44,11 +57,33 @@ def server_layout(project: Path, kind: str, schema: str) -> SourceLayout:
     Raises:
         SourceError: the server cannot be reached, or tables or columns are missing.
     """
+    check_work_schema(schema)
     rows = _query(COLUMNS_QUERY, schema)
     relations: dict[str, list[str]] = {}
     for name, column, _ in rows:
         relations.setdefault(name, []).append(column)
     return relation_layout(project, kind, schema, relations, {name: quoted for name, _, quoted in rows})
+
+
+def check_work_schema(source_schema: str) -> None:
+    """Tables are made, and replaced, only in a schema that is empty or was made for this before.
+
+    Raises:
+        SourceError: the work schema is the hospital's own, or holds somebody else's tables.
+    """
+    schema = work_schema()
+    advice = "set LANG1_POSTGRES_WORK_SCHEMA to a schema of its own"
+    if schema == source_schema:
+        raise SourceError(
+            f"the work schema is {schema}, where the hospital's tables are and would be replaced; {advice}"
+        )
+    ((num_relations, comment),) = _query(OWNER_QUERY, schema)
+    if num_relations and comment != WORK_SCHEMA_COMMENT:
+        raise SourceError(f"the work schema {schema} holds {num_relations} tables that were not made here; {advice}")
+
+
+def work_schema() -> str:
+    return _setting("WORK_SCHEMA", "lang1")
 
 
 def schema_state(schema: str) -> list[list[str]]:
@@ -65,7 +100,7 @@ def schema_state(schema: str) -> list[list[str]]:
 
 def fetch_tables(names: Sequence[str], folder: Path) -> None:
     """Write tables of the work schema as Parquet files, in batches that fit in memory whatever the table's size."""
-    schema = os.environ.get("LANG1_POSTGRES_WORK_SCHEMA", "lang1")
+    schema = work_schema()
     with closing(_connected()) as connection, closing(connection.cursor()) as cursor:
         for name in names:
             cursor.execute(f'select * from "{schema}"."{name}"')
@@ -93,12 +128,13 @@ def _connected() -> Any:
     )
     try:
         return adbc_driver_postgresql.dbapi.connect(uri)
-    except adbc_driver_postgresql.dbapi.Error:
-        # The driver's own message may hold the connection string.
+    except adbc_driver_postgresql.dbapi.Error as error:
+        # The driver's own message may hold the connection string: of it only what went wrong is said.
+        reason = next((words for sign, words in REASONS.items() if sign in str(error)), "no server answers")
         raise SourceError(
-            f"no PostgreSQL server answers user '{_setting('USER', 'lang1')}' at {_setting('HOST', 'localhost')}:"
-            f"{_setting('PORT', '5432')}, database '{_setting('DATABASE', 'postgres')}'; set LANG1_POSTGRES_HOST, _PORT, "
-            "_USER, _PASSWORD, _DATABASE"
+            f"PostgreSQL at {_setting('HOST', 'localhost')}:{_setting('PORT', '5432')}, database "
+            f"'{_setting('DATABASE', 'postgres')}', user '{_setting('USER', 'lang1')}': {reason}; set LANG1_POSTGRES_HOST, "
+            "_PORT, _USER, _PASSWORD, _DATABASE"
         ) from None
 
 

@@ -1,7 +1,8 @@
 with patients as (
     select
         *,
-        {{ integer_of("anchor_year") }} - {{ integer_of("anchor_age") }} as birth_year
+        -- As bigint: the difference of two integers may be none.
+        cast({{ integer_of("anchor_year") }} as bigint) - {{ integer_of("anchor_age") }} as birth_year
     from {{ ref("mimic_iv__raw_patients") }}
 ),
 
@@ -18,7 +19,7 @@ select
     patients.subject_id,
     -- Only the age in one year is known (91 for all over 89). What is no number is passed on, to be rejected as no date.
     case
-        when birth_year is not null then lpad(cast(birth_year as {{ text_type() }}), 4, '0') || '-01-01'
+        when birth_year between 0 and 9999 then lpad(cast(birth_year as {{ text_type() }}), 4, '0') || '-01-01'
         else coalesce(anchor_year, '') || ' - ' || coalesce(anchor_age, '')
     end as birth_date,
     gender as sex,

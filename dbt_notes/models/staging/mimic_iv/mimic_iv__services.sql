@@ -1,1 +1,1 @@
-{{ checked_lookup("services") }}
+{{ checked_lookup("services", dates=["transfertime"]) }}

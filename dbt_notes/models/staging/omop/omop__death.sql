@@ -1,1 +1,1 @@
-{{ checked_lookup("death") }}
+{{ checked_lookup("death", dates=["death_date", "death_datetime"]) }}

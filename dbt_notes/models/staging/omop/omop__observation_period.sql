@@ -1,1 +1,1 @@
-{{ checked_lookup("observation_period") }}
+{{ checked_lookup("observation_period", dates=["observation_period_end_date"]) }}

@@ -31,8 +31,8 @@ select
     coalesce(
         person.birth_datetime,
         person.year_of_birth
-        || '-' || lpad(coalesce(person.month_of_birth, '1'), 2, '0')
-        || '-' || lpad(coalesce(person.day_of_birth, '1'), 2, '0')
+        || '-' || {{ two_digits("person.month_of_birth") }}
+        || '-' || {{ two_digits("person.day_of_birth") }}
     ) as birth_date,
     case person.gender_concept_id
         when '8507' then 'M'
