@@ -89,7 +89,10 @@ def judged(
             task,
             pl.read_parquet(examples.path / "examples.parquet"),
             pl.read_parquet(tables.path / "cohort_timing.parquet"),
-            leakage.LeakLimits(**{name: getattr(settings.cohorts, name) for name in LIMITS}),
+            leakage.LeakLimits(
+                **{name: getattr(settings.cohorts, name) for name in LIMITS},
+                has_shifted_dates=settings.cohorts.splits == "shares",
+            ),
             corpus_hashes=corpus_hashes(settings, notes.path, tables.path),
             split_by=settings.cohorts.split_by,
             headline_split=settings.cohorts.headline_split,

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -54,7 +56,7 @@ class Source(Section):
     `mimic_iii`, `mimic_iv`, `omop`: files as those are distributed. `fhir`: a bulk export."""
     path: Path | None = None
     """Folder of the files (not for kind `embedded`, nor with `postgres_schema`)."""
-    postgres_schema: str | None = None
+    postgres_schema: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")] | None = None
     """Schema of a PostgreSQL server that has the tables, instead of `path`. Where the server is comes from the
     environment: LANG1_POSTGRES_HOST, _PORT, _USER, _PASSWORD, _DATABASE."""
     remittances: Path | None = None
@@ -82,6 +84,12 @@ class Source(Section):
             raise ValueError(f"kind '{self.kind}' needs either path (a folder of files) or postgres_schema")
         if self.kind == "fhir" and self.postgres_schema:
             raise ValueError("kind 'fhir' is read from files; give path")
+        if self.minimum_plausible_date >= self.maximum_plausible_date:
+            raise ValueError("minimum_plausible_date must lie before maximum_plausible_date")
+        if self.fhir_time_zone is not None and self.fhir_time_zone not in available_timezones():
+            raise ValueError(
+                f"fhir_time_zone '{self.fhir_time_zone}' is not known; give a name such as America/New_York"
+            )
         if self.postgres_schema and self.remittances:
             raise ValueError("remittances are read from files; leave them out or give path instead of postgres_schema")
         return self
@@ -114,14 +122,31 @@ class WebText(Section):
 
 
 NoteChoice = Literal["first", "last", "all", "preferred"]
-NotNegativeInt = Annotated[int, Field(ge=0)]
+EncounterClass = Literal["inpatient", "emergency", "observation", "outpatient", "other"]
+Hours = Annotated[int, Field(ge=0, le=876_000)]
+"""Up to a hundred years."""
 DateWindow = tuple[date, date]
+
+
+def _check_windows(windows: Mapping[Any, Mapping[str, DateWindow]]) -> None:
+    names = ("development", "temporal_2021", "temporal_2024")
+    if set(windows) != {"inpatient", "insurance_denial"} or any(set(held) != set(names) for held in windows.values()):
+        raise ValueError(
+            "split_windows: give inpatient and insurance_denial, each with development, temporal_2021 and temporal_2024 as "
+            "[first day, day after the last]"
+        )
+    for name, held in windows.items():
+        edges = [day for split in names for day in held[split]]
+        if edges != sorted(edges) or any(first == last for first, last in held.values()):
+            raise ValueError(
+                f"split_windows.{name}: each window must end after it begins, and before the next one begins"
+            )
 
 
 class Cohorts(Section):
     """Choices where the paper leaves room (sections 5.2.2, 5.2.3); the defaults are its letter."""
 
-    stay_classes: tuple[str, ...] = ("inpatient",)
+    stay_classes: Annotated[tuple[EncounterClass, ...], Field(min_length=1)] = ("inpatient",)
     """Encounter classes that are hospital stays, as index stays and as readmissions alike."""
     splits: Literal["calendar", "shares"] = "calendar"
     """`calendar`: development and temporal tests by discharge date. `shares`: one development set, for shifted dates."""
@@ -142,19 +167,19 @@ class Cohorts(Section):
     """Percent of the development window in train, val and test."""
     split_by: Literal["note", "patient"] = "note"
     """The paper splits notes, because patients do come back to a deployed model (appendix L)."""
-    hp_max_hours_before_admission: NotNegativeInt = 720
-    hp_max_hours_after_admission: NotNegativeInt = 24
+    hp_max_hours_before_admission: Hours = 720
+    hp_max_hours_after_admission: Hours = 24
     """An H&P written outside these hours is not an admission note."""
     hp_when_several: NoteChoice = "first"
     """Which H&P stands for its stay; `preferred` follows the source's own order (MIMIC-III, 5.2.3)."""
     discharge_note_when_several: NoteChoice = "last"
-    discharge_note_max_hours_after_discharge: NotNegativeInt = 24
+    discharge_note_max_hours_after_discharge: Hours = 24
     """A discharge note signed later may already know what came next."""
-    readmission_days: PositiveInt = 30
+    readmission_days: Annotated[int, Field(gt=0, le=3650)] = 30
     readmission_excluded_departments: tuple[str, ...] = ("Rehabilitation", "Dialysis", "Palliative Care")
     readmission_ignored_admission_types: tuple[str, ...] = ()
     """Admissions of these types are no readmissions: elective ones, say. All-cause by default."""
-    readmission_minimum_gap_hours: NotNegativeInt = 0
+    readmission_minimum_gap_hours: Hours = 0
     """An admission within these hours of the discharge is a transfer and no readmission."""
     readmission_censored: Literal["drop", "keep"] = "drop"
     """Stays whose window ends after their follow-up does."""
@@ -186,12 +211,16 @@ class Cohorts(Section):
             raise ValueError(
                 f"split_shares: give three percentages that add up to 100 for {', '.join(missing + wrong)}"
             )
-        windows = {name: set(held) for name, held in self.split_windows.items()}
-        expected = {"development", "temporal_2021", "temporal_2024"}
-        if set(windows) != {"inpatient", "insurance_denial"} or any(held != expected for held in windows.values()):
+        if self.readmission_minimum_gap_hours >= 24 * self.readmission_days:
+            raise ValueError("readmission_minimum_gap_hours leaves nothing of readmission_days; lower it")
+        both = {text.lower() for text in self.denial_claim_statuses} & {
+            text.lower() for text in self.known_negative_claim_statuses
+        }
+        if both:
             raise ValueError(
-                "split_windows: give development, temporal_2021, temporal_2024 for inpatient and insurance_denial"
+                f"denial_claim_statuses and known_negative_claim_statuses both hold {', '.join(sorted(both))}"
             )
+        _check_windows(self.split_windows)
         return self
 
     @property

@@ -292,6 +292,15 @@ def test_random_readmissions_as_labelled_in_plain_python(random_stays: list[Stay
     assert 0.1 < sum(expected.values()) / len(expected) < 0.9
 
 
+def test_a_stray_date_years_ahead_is_not_the_end_of_the_records(tmp_path: Path, random_stays: list[Stay]) -> None:
+    stray = ("E-stray", "P0", datetime(2098, 1, 1), None, "Medicine", "Home")
+    _write_stays(tmp_path / "exports", [*random_stays, stray])
+    build = run_dbt(tmp_path / "exports", tmp_path / "run", "run", "--select", "+cohort_readmission")
+    assert build.exit_code == 0, build.output
+    expected = _slow_readmission(random_stays)
+    assert {note: label for note, (_, label) in build.labels("readmission").items()} == expected
+
+
 def test_text_survives_quotes_line_breaks_and_control_characters(random_build: Build) -> None:
     notes = random_build.table("staged_notes")
     assert notes.height == 2000

@@ -167,7 +167,21 @@ def test_mimic_iii_follows_the_paper(tmp_path: Path) -> None:
         ("source: {path: x}", "path is given, but kind is 'embedded'"),
         ("source: {kind: omop, postgres_schema: y, remittances: z}", "remittances are read from files"),
         ("cohorts: {split_shares: {mortality: [80, 10, 5]}}", "add up to 100 for mortality"),
-        ("cohorts: {split_windows: {inpatient: {}}}", "split_windows: give development"),
+        ("cohorts: {split_windows: {inpatient: {}}}", "split_windows: give inpatient and insurance_denial"),
+        ("cohorts: {stay_classes: []}", "cohorts.stay_classes"),
+        ("cohorts: {stay_classes: [inpatiant]}", "cohorts.stay_classes"),
+        ("cohorts: {readmission_minimum_gap_hours: 720}", "leaves nothing of readmission_days"),
+        ("cohorts: {denial_claim_statuses: [Paid]}", "both hold paid"),
+        ("cohorts: {hp_max_hours_before_admission: 99999999999}", "hp_max_hours_before_admission"),
+        (
+            "cohorts: {split_windows: {inpatient: {development: [2020-01-01, 2021-07-01], temporal_2021: [2021-06-01, 2022-01-01], "
+            "temporal_2024: [2024-01-01, 2025-01-01]}, insurance_denial: {development: [2021-05-01, 2022-03-01], "
+            "temporal_2021: [2022-03-01, 2022-05-01], temporal_2024: [2024-01-01, 2024-02-01]}}}",
+            "split_windows.inpatient: each window must end",
+        ),
+        ("source: {kind: fhir, path: x, fhir_time_zone: Mars/X}", "fhir_time_zone 'Mars/X' is not known"),
+        ("source: {kind: omop, postgres_schema: 'a; drop'}", "source.postgres_schema"),
+        ("source: {minimum_plausible_date: 2200-01-01}", "must lie before maximum_plausible_date"),
         ("cohorts: {hp_when_several: best}", "cohorts.hp_when_several"),
         ("cohorts: {death_dispositions: []}", "cohorts.death_dispositions"),
     ],

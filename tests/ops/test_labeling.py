@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from lang1_assets.ops import schemas
-from lang1_assets.ops.labeling import CohortError, check_classes, join_text, write_examples
+from lang1_assets.ops.labeling import CohortError, check_classes, join_text, largest_loss, write_examples
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.conftest import synthetic_examples
 
@@ -60,7 +60,6 @@ def test_every_problem_is_listed_at_once() -> None:
     with pytest.raises(CohortError) as caught:
         check_classes(everywhere([0, 1, 2, 3], train=[0, 1, 3], val=[], test=[2, 2]), STAY)
     message = str(caught.value)
-    assert "length_of_stay" in message
     assert "split 'train' has no example of class 2 ('4 to 5 days')" in message
     assert "split 'val' is empty" in message
     assert "split 'test' has no example of class 0 ('0 to 2 days'), 1 ('3 days'), 3 ('more than 5 days')" in message
@@ -76,3 +75,16 @@ def test_a_rare_class_may_be_missing_from_a_test_split_and_is_named() -> None:
 def test_a_binary_split_without_positives_has_no_auroc() -> None:
     with pytest.raises(CohortError, match=r"split 'temporal_2021' has no example of class 1 \('yes'\)"):
         check_classes(everywhere([0, 1], temporal_2021=[0, 0]), MORTALITY)
+
+
+def test_the_step_at_which_most_notes_left_is_named(tmp_path: Path) -> None:
+    pl.DataFrame(
+        {
+            "task": ["mortality"] * 4,
+            "step_number": [0, 1, 2, 3],
+            "step": ["notes", "in a stay", "within the windows", "chosen"],
+            "num_notes_left": [4100, 4000, 10, 9],
+        }
+    ).write_parquet(tmp_path / "attrition.parquet")
+    found = largest_loss(tmp_path / "attrition.parquet", MORTALITY)
+    assert found == "most notes left at the step 'within the windows': 4,000 before, 10 after"

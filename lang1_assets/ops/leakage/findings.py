@@ -24,6 +24,8 @@ class LeakLimits:
     hp_max_hours_after_admission: float
     discharge_note_max_hours_after_discharge: float
     readmission_days: int
+    has_shifted_dates: bool = False
+    """Each patient's dates are shifted by an amount of their own: no one's end of follow-up is known."""
     strict_follow_up: bool = False
     """Also ask complete follow-up of readmitted patients, whose label is known without it."""
     timing_auroc: tuple[float, float] = (0.45, 0.55)

@@ -62,6 +62,21 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
     ),
     _phrase(
         "mortality",
+        "time_beside_death",
+        r"\bTOD ?[:=-]? ?\d{1,2}:?\d{2}\b|\bdeceased (?:at )?(?:\d{4}|\d{1,2}:\d{2})\b",
+        ["TOD 04:12", "TOD: 0412", "deceased 0400"],
+        ["today 12 units", "deceased donor kidney 2014", "deceased at 60"],
+    ),
+    _phrase(
+        "mortality",
+        "died_in_hospital",
+        rf"\b{_PATIENT}\.? {_WAS}(?:died|expired|passed away) (?:here |peacefully )?(?:in|on|at) (?:the |our )?"
+        r"(?:icu|micu|sicu|ccu|nicu|picu|hospital|unit|ward|floor|ed|emergency department|operating room|bedside)\b",
+        ["pt. died in the ICU", "The patient expired in our hospital", "patient passed away at bedside"],
+        ["her brother died in the hospital", "patients with sepsis in the ICU"],
+    ),
+    _phrase(
+        "mortality",
         "pronounced_dead",
         r"\b(?:pronounced|declared) (?:brain )?(?:dead|deceased|expired)\b|\bdeath (?:was )?(?:pronounced|declared)\b",
         ["He was pronounced dead by the team", "declared brain dead", "Death was pronounced at the bedside"],

@@ -76,7 +76,7 @@ def outcome_after_index_time(notes: pl.DataFrame) -> LeakCheck:
 def no_label_where_follow_up_is_censored(notes: pl.DataFrame, limits: LeakLimits) -> LeakCheck:
     """Who was not readmitted was watched for the whole target window; positives too if `strict_follow_up`."""
     name = "no_label_where_follow_up_is_censored"
-    if len(notes) and notes["follow_up_end"].null_count() == len(notes):
+    if limits.has_shifted_dates and notes["follow_up_end"].null_count() == len(notes):
         return cannot_tell(name, "error", "the source does not say until when anyone was followed (shifted dates)")
     window_end = pl.col("prediction_time") + pl.duration(days=limits.readmission_days)
     is_complete = (window_end <= pl.col("follow_up_end")).fill_null(False)

@@ -86,6 +86,9 @@ def test_a_censored_negative_fails_and_a_censored_positive_only_when_strict() ->
     assert failed(checks_of(positive, "readmission", strict)) == expected
     unknown = negative.with_columns(follow_up_end=pl.lit(None, pl.Datetime("us")))
     assert not no_label_where_follow_up_is_censored(unknown, LIMITS).passed
+    shifted = dataclasses.replace(LIMITS, has_shifted_dates=True)
+    assert no_label_where_follow_up_is_censored(unknown, shifted).message.startswith("cannot tell")
+    assert not no_label_where_follow_up_is_censored(negative, shifted).passed
 
 
 @pytest.mark.parametrize("task", ["mortality", "readmission", "length_of_stay"])

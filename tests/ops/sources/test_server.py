@@ -97,9 +97,33 @@ def test_a_server_that_is_not_there_is_named_without_its_password(
     environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LANG1_POSTGRES_PORT", "1")
-    with pytest.raises(SourceError, match=r"127\.0\.0\.1:1") as error:
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1:1.*no server answers") as error:
         server.server_layout(PROJECT, "tables", "hospital")
     assert os.environ["LANG1_POSTGRES_PASSWORD"] not in str(error.value)
+
+
+def test_the_hospital_s_own_schema_is_never_the_work_schema(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _connected() as connection, connection.cursor() as cursor:
+        cursor.execute("create schema theirs; create table theirs.patients (subject_id text)")
+        cursor.execute("create schema ours_again; create table ours_again.patients (subject_id text)")
+        cursor.execute(f"comment on schema ours_again is '{server.WORK_SCHEMA_COMMENT}'")
+    monkeypatch.setenv("LANG1_POSTGRES_WORK_SCHEMA", "theirs")
+    with pytest.raises(SourceError, match="where the hospital's tables are and would be replaced"):
+        server.server_layout(PROJECT, "tables", "theirs")
+    with pytest.raises(SourceError, match="holds 1 tables that were not made here"):
+        server.check_work_schema("hospital")
+    for free in ("ours_again", "not_there_yet"):
+        monkeypatch.setenv("LANG1_POSTGRES_WORK_SCHEMA", free)
+        server.check_work_schema("hospital")
+
+
+@pytest.mark.parametrize(("name", "reason"), [("DATABASE", "no such database"), ("PASSWORD", "the password is wrong")])
+def test_what_the_server_refuses_is_said(
+    environment: None, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    monkeypatch.setenv(f"LANG1_POSTGRES_{name}", "not-this")
+    with pytest.raises(SourceError, match=reason):
+        server.server_layout(PROJECT, "tables", "hospital")
 
 
 def test_large_results_arrive_in_batches(environment: None, tmp_path: Path) -> None:
