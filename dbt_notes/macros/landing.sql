@@ -36,7 +36,7 @@ select
     {%- endfor %}
     cast(null as {{ text_type() }}) as malformed_at,
     row_number() over () as landed_row,
-    md5(concat_ws(
+    {{ digest_of_text() }}(concat_ws(
         chr(31)
         {%- for column in columns if column != "source_line" %}, coalesce({{ column }}, chr(30)){% endfor -%}
     )) as row_hash

@@ -14,7 +14,7 @@ with candidates as (
 ),
 
 -- A stay, or a person, leaves with the last of its notes.
-last_of_each as (
+lost as (
     select
         task,
         'note' as counted,
@@ -62,14 +62,13 @@ select
     steps.task,
     steps.step_number,
     steps.step,
-    {%- for counted in ["note", "encounter", "patient"] %}
-    cast(coalesce(sum(case when last_of_each.counted = '{{ counted }}' then last_of_each.num_left end), 0) as bigint)
-        as num_{{ counted }}s_left{{ "," if not loop.last }}
-    {%- endfor %}
+    cast(coalesce(sum(lost.num_left) filter (where lost.counted = 'note'), 0) as bigint) as num_notes_left,
+    cast(coalesce(sum(lost.num_left) filter (where lost.counted = 'encounter'), 0) as bigint) as num_encounters_left,
+    cast(coalesce(sum(lost.num_left) filter (where lost.counted = 'patient'), 0) as bigint) as num_patients_left
 from steps
-left join last_of_each
+left join lost
     on
-        steps.task = last_of_each.task
-        and steps.step_number < last_of_each.left_at_step
+        steps.task = lost.task
+        and steps.step_number < lost.left_at_step
 group by steps.task, steps.step_number, steps.step
 order by steps.task, steps.step_number

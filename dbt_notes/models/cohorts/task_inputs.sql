@@ -2,8 +2,8 @@
 
 with supplied as (
     select
-        (select count(*) from {{ ref("stg_notes") }} where note_type = 'discharge') as num_discharge_notes,
-        (select count(*) from {{ ref("stg_notes") }} where note_type = 'hp') as num_hp_notes,
+        (select count(*) filter (where note_type = 'discharge') from {{ ref("stg_notes") }}) as num_discharge_notes,
+        (select count(*) filter (where note_type = 'hp') from {{ ref("stg_notes") }}) as num_hp_notes,
         (select count(*) from {{ ref("stg_diagnoses") }}) as num_diagnoses,
         (select count(*) from {{ ref("stg_claims") }}) as num_claims
 ),

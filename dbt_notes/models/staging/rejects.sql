@@ -1,6 +1,9 @@
 {{ config(materialized="parquet") }}
 
-{%- set names_its_line = "true" if var("source_kind") == "fhir" else "reason = 'malformed_line' or source = 'remittances'" %}
+{%- set names_its_line = "reason = 'malformed_line' or source = 'remittances'" %}
+{%- if var("source_kind") == "fhir" -%}
+    {%- set names_its_line = "true" -%}
+{%- endif %}
 
 with left_out as (
     {%- for table_name in contract_tables() %}
