@@ -27,22 +27,12 @@ from lang1_assets.ops.prompts import PromptSet, build_prompts, read_examples
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.scoring import pad_right
 from lang1_assets.ops.tasks import TASKS
-from lang1_assets.ops.training import (
-    RESUME_FOLDER,
-    StopFlag,
-    TrainingConfig,
-    World,
-    gradient_accumulation_steps,
-    learning_rate_at,
-    load_resume,
-    read_config,
-    run_job,
-    save_resume,
-    set_learning_rate,
-    set_up,
-    start_engine,
-    whole_weights,
-)
+from lang1_assets.ops.training.checkpoints import RESUME_FOLDER, load_resume, save_resume
+from lang1_assets.ops.training.config import TrainingConfig, gradient_accumulation_steps
+from lang1_assets.ops.training.engine import set_learning_rate, start_engine, whole_weights
+from lang1_assets.ops.training.job import StopFlag, read_config, run_job
+from lang1_assets.ops.training.schedule import learning_rate_at
+from lang1_assets.ops.training.world import World, set_up
 
 MODEL_FOLDER = "model"
 VALIDATION_BATCH = 64

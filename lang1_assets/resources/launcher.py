@@ -29,7 +29,7 @@ CONFIG_FILE = "job.json"
 LOG_FILE = "job.log"
 METRICS_FILE = "metrics.jsonl"
 POLL_SECONDS = 0.5
-# Of a job that cannot work with what it was given (`ops.training` says so by the same number, and imports torch).
+# Of a job that cannot work with what it was given (`ops.training.job` says so by the same number, and imports torch).
 INPUT_ERROR_EXIT_CODE = 65
 LOG_TAIL_LINES = 25
 

@@ -22,7 +22,7 @@ from lang1_assets.ops.model import ModelShape, build_model, save_model
 from lang1_assets.ops.shards import write_shards
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.ops.tokenizer import fast_tokenizer, train_tokenizer
-from lang1_assets.ops.training import World
+from lang1_assets.ops.training.world import World
 
 SEED = 11
 VOCAB_SIZE = 600

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from lang1_assets.ops import pretraining
 from lang1_assets.ops.model import NextTokenLoss
-from lang1_assets.ops.training import World, run_job
+from lang1_assets.ops.pretraining import loop
+from lang1_assets.ops.training.job import run_job
+from lang1_assets.ops.training.world import World
 
-take_step = pretraining.take_step
+take_step = loop.take_step
 name, _, at = os.environ["ACCIDENT"].partition("@")
 
 
@@ -35,6 +36,6 @@ def take_step_with_accident(config: Any, engine: Any, mixture: Any, state: Any, 
 
 
 if __name__ == "__main__":
-    pretraining.take_step = take_step_with_accident
-    pretraining.NextTokenLoss = PoisonedLoss  # type: ignore[misc]
-    run_job(pretraining.main)
+    loop.take_step = take_step_with_accident
+    loop.NextTokenLoss = PoisonedLoss  # type: ignore[misc]
+    run_job(loop.main)

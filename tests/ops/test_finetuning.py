@@ -33,7 +33,7 @@ from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.scoring import score_options
-from lang1_assets.ops.training import World
+from lang1_assets.ops.training.world import World
 from tests.ops.conftest import PROMPT_CONTEXT, SEED
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
 

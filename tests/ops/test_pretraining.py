@@ -12,19 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lang1_assets.ops import pretraining
 from lang1_assets.ops.model import NextTokenLoss, open_model
-from lang1_assets.ops.pretraining import (
-    MAX_REVERTS,
-    SPIKE_MINIMUM_HISTORY,
-    SPIKE_WINDOW,
-    LoopState,
-    PretrainConfig,
-    SpikeDetector,
-    crosses_checkpoint,
-)
+from lang1_assets.ops.pretraining import loop, validation
+from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, crosses_checkpoint
+from lang1_assets.ops.pretraining.loop import MAX_REVERTS
+from lang1_assets.ops.pretraining.spikes import SPIKE_MINIMUM_HISTORY, SPIKE_WINDOW, SpikeDetector
 from lang1_assets.ops.shards import TokenShards
-from lang1_assets.ops.training import World, learning_rate_at
+from lang1_assets.ops.training.schedule import learning_rate_at
+from lang1_assets.ops.training.world import World
 from tests.ops.conftest import CONTEXT_LENGTH, SEED, SHAPE
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
 
@@ -172,15 +167,15 @@ class Silent:
 
 
 def test_a_run_that_spikes_again_and_again_gives_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pretraining, "load_resume", lambda engine, work: vars(LoopState(step=20, data_step=20)))
+    monkeypatch.setattr(loop, "load_resume", lambda engine, work: vars(LoopState(step=20, data_step=20)))
     state = LoopState(step=30, data_step=30)
     for reverts in range(1, MAX_REVERTS + 1):
         state.step, state.data_step = 30, state.data_step + 7
         drawn = state.data_step
-        pretraining.go_back(None, tmp_path, state, 99.0, Silent())  # type: ignore[arg-type]
+        loop.go_back(None, tmp_path, state, 99.0, Silent())  # type: ignore[arg-type]
         assert (state.step, state.data_step, state.num_reverts) == (20, drawn, reverts)
     with pytest.raises(RuntimeError, match=r"loss 99 at step 20 .*gone back 3 times"):
-        pretraining.go_back(None, tmp_path, state, 99.0, Silent())  # type: ignore[arg-type]
+        loop.go_back(None, tmp_path, state, 99.0, Silent())  # type: ignore[arg-type]
 
 
 def test_each_rank_takes_its_share_of_validation_windows(
@@ -200,7 +195,7 @@ def test_each_rank_takes_its_share_of_validation_windows(
             passes: list[int] = []
             monkeypatch.setattr(World, "mean", lambda self, value: float(value))
             totals.append(
-                pretraining.validation_loss(
+                validation.validation_loss(
                     read, engine, shard_folders["notes"], World(rank=rank, size=size, device=torch.device("cpu"))
                 )
             )

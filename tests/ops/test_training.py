@@ -9,18 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lang1_assets.ops.training import (
-    INPUT_ERROR_EXIT_CODE,
-    STOPPED_EXIT_CODE,
-    TrainingConfig,
-    World,
-    deepspeed_config,
-    gradient_accumulation_steps,
-    learning_rate_at,
-    load_resume,
-    run_job,
-    save_resume,
-)
+from lang1_assets.ops.training.checkpoints import load_resume, save_resume
+from lang1_assets.ops.training.config import TrainingConfig, gradient_accumulation_steps
+from lang1_assets.ops.training.engine import deepspeed_config
+from lang1_assets.ops.training.job import INPUT_ERROR_EXIT_CODE, STOPPED_EXIT_CODE, run_job
+from lang1_assets.ops.training.schedule import learning_rate_at
+from lang1_assets.ops.training.world import World
 
 CONFIG = TrainingConfig(
     global_batch_size=1024,

@@ -1,112 +1,31 @@
-"""The pretraining job: `deepspeed --module lang1_assets.ops.pretraining --config FILE` (paper 5.3).
-
-Reads token shards, trains a decoder on their mixture, and leaves a trajectory of Hugging Face checkpoints, `metrics.jsonl`
-and `summary.json` in its work folder. Started again in the same folder, it goes on from its last checkpoint.
-"""
+"""One arc: set up, fit, validate, save (paper 5.3)."""
 
 from __future__ import annotations
 
-import json
 import math
-import statistics
 import time
-from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lang1_assets.ops.mixture import Mixture
-from lang1_assets.ops.model import ModelShape, NextTokenLoss, build_model, save_model
+from lang1_assets.ops.model import NextTokenLoss, build_model
+from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_interval, crosses_checkpoint
+from lang1_assets.ops.pretraining.spikes import SpikeDetector
+from lang1_assets.ops.pretraining.trajectory import save_trajectory, write_summary
+from lang1_assets.ops.pretraining.validation import validate
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.tokenizer import tokenizer_sha256
-from lang1_assets.ops.training import (
-    StopFlag,
-    TrainingConfig,
-    World,
-    gradient_accumulation_steps,
-    learning_rate_at,
-    load_resume,
-    read_config,
-    run_job,
-    save_resume,
-    set_learning_rate,
-    set_up,
-    start_engine,
-    whole_weights,
-)
+from lang1_assets.ops.training.checkpoints import load_resume, save_resume
+from lang1_assets.ops.training.config import gradient_accumulation_steps
+from lang1_assets.ops.training.engine import set_learning_rate, start_engine
+from lang1_assets.ops.training.job import StopFlag, read_config
+from lang1_assets.ops.training.schedule import learning_rate_at
+from lang1_assets.ops.training.world import World, set_up
 
-TRAJECTORY_FOLDER = "trajectory"
-SPIKE_WINDOW = 128
-SPIKE_SIGMAS = 6.0
-SPIKE_MINIMUM_HISTORY = 16
 MAX_REVERTS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainConfig:
-    """One pretraining run."""
-
-    shape: ModelShape
-    training: TrainingConfig
-    sources: dict[str, Path]
-    """Shard folder of each corpus."""
-    weights: dict[str, float]
-    tokenizer_folder: Path
-    vocab_size: int
-    checkpoint_tokens: int
-    validation_windows: int
-    seed: int
-
-    @staticmethod
-    def from_json(values: dict[str, Any]) -> PretrainConfig:
-        return PretrainConfig(
-            **{
-                **values,
-                "shape": ModelShape(**values["shape"]),
-                "training": TrainingConfig(**values["training"]),
-                "sources": {name: Path(folder) for name, folder in values["sources"].items()},
-                "tokenizer_folder": Path(values["tokenizer_folder"]),
-            }
-        )
-
-    @property
-    def tokens_per_step(self) -> int:
-        return self.training.global_batch_size * self.shape.context_length
-
-
-@dataclass(kw_only=True)
-class LoopState:
-    """Where the run is; saved with each checkpoint."""
-
-    step: int = 0
-    """Optimizer steps taken."""
-    data_step: int = 0
-    """Batches drawn: ahead of `step` by what was skipped after a loss spike."""
-    num_reverts: int = 0
-    train_seconds: float = 0.0
-
-
-class SpikeDetector:
-    """Flags a loss more than six standard deviations above the last 128 logged ones, or one that is not finite.
-
-    The rule is the one OLMo-core skips steps by; the paper only says that spikes were watched for (5.3).
-    """
-
-    def __init__(self) -> None:
-        self._losses: deque[float] = deque(maxlen=SPIKE_WINDOW)
-
-    def is_spike(self, loss: float) -> bool:
-        if not math.isfinite(loss):
-            return True
-        if len(self._losses) >= SPIKE_MINIMUM_HISTORY:
-            mean, sd = statistics.fmean(self._losses), statistics.stdev(self._losses)
-            if loss > mean + SPIKE_SIGMAS * max(sd, 1e-3):
-                return True
-        self._losses.append(loss)
-        return False
 
 
 def main() -> bool:
@@ -252,66 +171,3 @@ def log_step(
     reporter.say(
         f"step {state.step}/{config.training.max_steps} loss {loss:.3f} {speed:,.0f} tokens/s, about {left:.0f} s left"
     )
-
-
-@torch.no_grad()
-def validate(config: PretrainConfig, engine: Any, state: LoopState, world: World, reporter: Reporter) -> None:
-    """Held-out token cross-entropy and perplexity, by corpus and together (M24)."""
-    engine.eval()
-    by_source = {name: validation_loss(config, engine, folder, world) for name, folder in config.sources.items()}
-    engine.train()
-    by_source["all"] = statistics.fmean(by_source.values())
-    values = {f"val/loss/{name}": loss for name, loss in by_source.items()}
-    values |= {f"val/perplexity/{name}": math.exp(loss) for name, loss in by_source.items()}
-    reporter.metrics(state.step, values)
-    reporter.say("validation: " + ", ".join(f"{name} perplexity {math.exp(v):.2f}" for name, v in by_source.items()))
-
-
-def validation_loss(config: PretrainConfig, engine: Any, folder: Path, world: World) -> float:
-    shards = TokenShards(folder, "val")
-    context = min(config.shape.context_length, shards.num_tokens - 1)
-    num_windows = min(config.validation_windows, shards.num_windows(context))
-    total = torch.zeros((), dtype=torch.float64)
-    # Every rank runs the same number of forward passes: under ZeRO-3 each one is collective.
-    for start in range(0, num_windows, world.size):
-        index = min(start + world.rank, num_windows - 1)
-        window = torch.from_numpy(shards.window(index, context)[None].astype("int64"))
-        loss = engine(window.to(world.device)).double().cpu()
-        total += loss if start + world.rank < num_windows else 0
-    return world.mean(total) * world.size / num_windows
-
-
-def at_interval(step: int, every: int, last: int) -> bool:
-    return step % every == 0 or step == last
-
-
-def crosses_checkpoint(config: PretrainConfig, step: int) -> bool:
-    """Whether this step's tokens pass a multiple of `checkpoint_tokens`, or it is the last."""
-    before, after = (step - 1) * config.tokens_per_step, step * config.tokens_per_step
-    return before // config.checkpoint_tokens < after // config.checkpoint_tokens or step == config.training.max_steps
-
-
-def save_trajectory(config: PretrainConfig, engine: Any, state: LoopState, work: Path, world: World) -> None:
-    weights = whole_weights(engine)
-    if world.rank == 0:
-        name = f"tokens-{state.step * config.tokens_per_step:015d}"
-        save_model(engine.module.model, weights, config.tokenizer_folder, work / TRAJECTORY_FOLDER / name)
-
-
-def write_summary(config: PretrainConfig, state: LoopState, work: Path, num_parameters: int, world: World) -> None:
-    tokens = state.step * config.tokens_per_step
-    summary = {
-        "num_parameters": num_parameters,
-        "num_ranks": world.size,
-        "device": world.device.type,
-        "steps": state.step,
-        "tokens": tokens,
-        "tokens_per_second": round(tokens / max(state.train_seconds, 1e-9)),
-        "num_reverts": state.num_reverts,
-        "trajectory": sorted(path.name for path in (work / TRAJECTORY_FOLDER).iterdir() if path.is_dir()),
-    }
-    (work / "summary.json").write_text(json.dumps(summary, indent=1))
-
-
-if __name__ == "__main__":
-    run_job(main)

@@ -1,0 +1,1 @@
+"""What pretraining and finetuning share: the ranks, DeepSpeed, steps, checkpoints, stopping."""

@@ -1,0 +1,42 @@
+"""How to optimize."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to optimize; `settings.Training` says what each field means."""
+
+    global_batch_size: int
+    micro_batch_size: int
+    max_steps: int
+    learning_rate: float
+    min_learning_rate: float
+    warmup_steps: int
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    gradient_clipping: float
+    zero_stage: int
+    precision: str
+    compile: bool
+    validate_every_steps: int
+    save_every_steps: int
+    log_every_steps: int
+
+
+def gradient_accumulation_steps(config: TrainingConfig, world_size: int) -> int:
+    """Micro-batches of each rank in one optimizer step.
+
+    Raises:
+        ValueError: the global batch does not divide by ranks times micro-batch.
+    """
+    together = config.micro_batch_size * world_size
+    if config.global_batch_size % together:
+        raise ValueError(
+            f"global_batch_size {config.global_batch_size} is not a multiple of micro_batch_size "
+            f"{config.micro_batch_size} x {world_size} ranks; change one of them in the profile"
+        )
+    return config.global_batch_size // together

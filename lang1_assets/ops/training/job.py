@@ -1,0 +1,48 @@
+"""A job's beginning and end: its config file, SIGTERM, its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+STOPPED_EXIT_CODE = 143
+INPUT_ERROR_EXIT_CODE = 65
+"""The job cannot work with what it was given; running it again changes nothing."""
+
+
+class StopFlag:
+    """Set by SIGTERM: the run saves at the next step and ends. Ranks can get the signal more than once."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, signum: int, frame: Any) -> None:
+        self.is_set = True
+
+
+def run_job(job: Callable[[], bool]) -> NoReturn:
+    """Run a job to its exit code: 0 done, 143 stopped by a signal after saving, 65 for input it cannot work with."""
+    try:
+        sys.exit(0 if job() else STOPPED_EXIT_CODE)
+    except ValueError as error:
+        # Our own errors are ValueErrors and say what to do; everything else is a crash and may pass.
+        traceback.print_exc()
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        sys.exit(INPUT_ERROR_EXIT_CODE)
+
+
+def read_config() -> tuple[dict[str, Any], Path]:
+    """The job's JSON file and its work folder, from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="JSON file that the launching asset wrote")
+    # The launcher adds it; torch.distributed takes the rank from the environment.
+    parser.add_argument("--local_rank", type=int, default=0)
+    path = parser.parse_args().config
+    return json.loads(path.read_text()), path.parent

@@ -1,0 +1,57 @@
+"""From notes to token shards: cleaning, corpora, tokenizer, shards (paper 5.1, 5.3)."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from lang1_assets.settings.section import DateWindow, Fraction, PositiveInt, Section, require_path
+
+
+class Cleaning(Section):
+    """Paper section 5.1."""
+
+    min_words: PositiveInt = 10
+    placeholders: tuple[str, ...] = ("<NA>", "NULL", "[pending]")
+    partition_rows: PositiveInt = 25_000
+    """Notes a Dask task holds in memory."""
+    num_workers: PositiveInt = 2
+    scheduler_address: str | None = None
+    """A running Dask scheduler, such as tcp://dask:8786. Without one, processes on this machine."""
+
+
+class Corpora(Section):
+    """Which notes models are pretrained on (paper 5.2.1, M03); a window is [first day, last day)."""
+
+    notes_types: tuple[str, ...] = ("hp", "discharge", "progress")
+    notes_window: DateWindow | None = (date(2011, 1, 1), date(2020, 6, 1))
+    """Inpatient hospital notes, January 2011 to May 2020; null takes every date, for shifted ones."""
+    notes_plus_window: DateWindow | None = (date(2003, 1, 1), date(2024, 1, 1))
+    """Hospital, pathology and radiology notes, 2003 to 2023."""
+    hold_out_test_stays: bool = True
+    """Leave out every note of the stays that the latest test is about: also those written before its first day."""
+
+
+class TokenizerSource(Section):
+    """Llama-2's SentencePiece from a path, or one trained on the corpus."""
+
+    kind: Literal["train", "path"] = "train"
+    path: Path | None = None
+    vocab_size: Annotated[int, Field(ge=512, le=1_000_000)] = 32_000
+    """Pieces, when trained. A tokenizer from a path brings its own."""
+    train_documents: PositiveInt = 20_000
+    """Documents the tokenizer is trained on, clinical and web in equal numbers."""
+
+    @model_validator(mode="after")
+    def _path_when_needed(self) -> TokenizerSource:
+        return require_path(self, "path", "a folder or file with a Llama-2 tokenizer")
+
+
+class Shards(Section):
+    val_fraction: Fraction = 0.001
+    """Documents held out for validation (paper 5.3: 0.1 %)."""
+    shard_tokens: PositiveInt = 100_000_000
+    num_workers: PositiveInt = 2

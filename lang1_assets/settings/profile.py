@@ -1,0 +1,77 @@
+"""The whole of a profile."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from lang1_assets.settings.cohorts import Cohorts
+from lang1_assets.settings.corpus import Cleaning, Corpora, Shards, TokenizerSource
+from lang1_assets.settings.section import PositiveInt, Section
+from lang1_assets.settings.sources import Source, WebText
+from lang1_assets.settings.training import Finetune, Model, Pretrain, Variant
+
+
+class Evaluate(Section):
+    max_examples: PositiveInt = 100_000
+    """Notes of each task and split that are scored, chosen by a seeded hash."""
+    batch_size: PositiveInt = 32
+    num_resamples: PositiveInt = 1_000
+    """Bootstrap resamples behind each interval (paper 5.5)."""
+    transfer: bool = True
+    """Whether a model finetuned on one task is scored on the others too (Fig. 5a)."""
+
+
+class Operate(Section):
+    """New dated exports (M63)."""
+
+    landing: Path | None = None
+    """Folder that receives dated exports, one folder named YYYY-MM each; default $LANG1_HOME/landing."""
+    earliest: date = date(2025, 1, 1)
+    """Exports dated before this are history, not news."""
+
+
+class Settings(Section):
+    """One profile, read and validated."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    description: str
+    seed: int = 3407
+    source: Source = Source()
+    web_text: WebText = WebText()
+    cohorts: Cohorts = Cohorts()
+    corpora: Corpora = Corpora()
+    cleaning: Cleaning = Cleaning()
+    tokenizer: TokenizerSource = TokenizerSource()
+    shards: Shards = Shards()
+    model: Model
+    pretrain: Pretrain
+    finetune: Finetune
+    evaluate: Evaluate = Evaluate()
+    variants: Annotated[dict[str, Variant], Field(min_length=1)]
+    operate: Operate = Operate()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.finetune.note_tokens >= self.model.context_length:
+            raise ValueError(
+                f"finetune.note_tokens {self.finetune.note_tokens} leaves no room for the question in "
+                f"model.context_length {self.model.context_length}; lower it"
+            )
+        for key in self.variants:
+            # These keys are Dagster partitions and folders; Dagster accepts ',' '...' and '|' and then misreads them.
+            if not key.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"variants.{key}: use letters, digits, '-' and '_' only")
+        return self
+
+    @property
+    def main_variant(self) -> str:
+        """The variant that the demo trains: the first one."""
+        return next(iter(self.variants))
+
+    @property
+    def is_synthetic(self) -> bool:
+        return self.source.kind == "embedded"

@@ -1,0 +1,124 @@
+"""Profile files: found, merged, validated, and every problem in one explained."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from lang1_assets.settings.profile import Settings
+from lang1_assets.settings.training import Variant
+
+PROFILE_FOLDER = Path(__file__).parent.parent / "profiles"
+
+
+class SettingsError(ValueError):
+    """A profile cannot be used; the message lists every problem found in it."""
+
+
+def lang1_home() -> Path:
+    """Everything a run makes lies here: `$LANG1_HOME`, or `lang1_home` in the current folder."""
+    return Path(os.environ.get("LANG1_HOME", "lang1_home")).resolve()
+
+
+def profile_path(name_or_path: str) -> Path:
+    """The file of a profile: a path, or the name of one that ships with the project, a source's part included."""
+    if name_or_path.endswith((".yaml", ".yml")):
+        return Path(name_or_path).resolve()
+    part = PROFILE_FOLDER / "sources" / f"{name_or_path}.yaml"
+    return part if part.exists() else PROFILE_FOLDER / f"{name_or_path}.yaml"
+
+
+def load_settings(name_or_path: str | None = None) -> Settings:
+    """Read and validate a profile; without an argument, the one that `$LANG1_PROFILE` names, else `tiny`.
+
+    Raises:
+        SettingsError: the file is missing, is not YAML, or holds problems; all of them are listed.
+    """
+    path = profile_path(name_or_path or os.environ.get("LANG1_PROFILE", "tiny"))
+    values = _read_profile(path, seen=())
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(path, error)) from None
+
+
+def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise SettingsError(f"{path}: 'extends' leads back to itself; remove it from one of the files")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        shipped = ", ".join(sorted(file.stem for file in PROFILE_FOLDER.rglob("*.yaml")))
+        raise SettingsError(f"{path}: no such profile; give a path ending in .yaml or one of: {shipped}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"{path}: not a readable YAML file: {error}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected a mapping of settings, found {type(values).__name__}")
+    _absolute_paths(values, path.parent)
+    parents = values.pop("extends", None) or []
+    if not isinstance(parents, (str, list)):
+        raise SettingsError(f"{path}: extends: expected profiles' names or paths, found {type(parents).__name__}")
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        if not isinstance(parent, str):
+            raise SettingsError(f"{path}: extends: expected profiles' names or paths, found {type(parent).__name__}")
+        base = (path.parent / parent).resolve() if parent.endswith((".yaml", ".yml")) else profile_path(parent)
+        merged = _merge(merged, _read_profile(base, (*seen, path)))
+    return _merge(merged, values)
+
+
+def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
+    for section, field in (
+        ("source", "path"),
+        ("source", "remittances"),
+        ("web_text", "path"),
+        ("web_text", "questions"),
+        ("tokenizer", "path"),
+        ("operate", "landing"),
+    ):
+        held = values.get(section)
+        if isinstance(held, dict) and isinstance(held.get(field), str):
+            held[field] = str((folder / Path(held[field]).expanduser()).resolve())
+
+
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Nested mappings are merged; `variants` and anything else is replaced whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "variants"
+        merged[key] = _merge(base[key], value) if both else value
+    return merged
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    problems = [_explain_one(item) for item in error.errors(include_url=False)]
+    return f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  - {problem}" for problem in problems)
+
+
+def _explain_one(item: Any) -> str:
+    where = ".".join(str(part) for part in item["loc"]) or "profile"
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(item["loc"][:-1])
+        close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+        return f"{where}: unknown setting" + (f"; did you mean '{close[0]}'?" if close else f"; known: {known}")
+    if item["type"] == "missing":
+        return f"{where}: missing; it has no default"
+    message = item["msg"].removeprefix("Value error, ")
+    return (
+        f"{where}: {message} (found {item['input']!r})"
+        if not isinstance(item["input"], dict)
+        else f"{where}: {message}"
+    )
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    model: Any = Settings
+    for part in location:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else next((a for a in get_args(model) if hasattr(a, "model_fields")), Variant)
+    return sorted(getattr(model, "model_fields", {}))

@@ -1,0 +1,146 @@
+"""The shape of a decoder, and how it is pretrained and finetuned (paper 5.3, 5.4)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.settings.section import Fraction, NotNegative, PositiveInt, Section
+
+RECIPES = ("joint", *TASKS)
+CORPORA = ("notes", "notes_plus", "web_text")
+
+Recipe = Literal["joint", "readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
+Corpus = Literal["notes", "notes_plus", "web_text"]
+
+
+class Model(Section):
+    """A Llama-style decoder."""
+
+    hidden_size: PositiveInt
+    intermediate_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    num_key_value_heads: PositiveInt
+    context_length: PositiveInt
+    """Tokens."""
+    tie_word_embeddings: bool = False
+    rms_norm_eps: float = 1e-5
+    initializer_range: Fraction = 0.02
+    """Standard deviation of the random weights. 0.02 suits widths of a thousand; a narrow model learns sooner from more."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Model:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} is not a multiple of num_key_value_heads "
+                f"{self.num_key_value_heads}"
+            )
+        return self
+
+
+class Training(Section):
+    """What pretraining and finetuning share."""
+
+    global_batch_size: PositiveInt
+    """Sequences in one optimizer step, over all ranks and accumulations."""
+    micro_batch_size: PositiveInt
+    """Sequences in one forward pass of one rank."""
+    max_steps: PositiveInt
+    learning_rate: Annotated[float, Field(gt=0)]
+    min_learning_rate: NotNegative = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: NotNegative
+    gradient_clipping: NotNegative = 0.0
+    """Largest gradient norm; 0 clips nothing."""
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    precision: Literal["fp32", "bf16"] = "bf16"
+    compile: bool = False
+    num_cpu_ranks: PositiveInt = 2
+    """Ranks when the machine has no GPU; with GPUs there is one rank for each."""
+    validate_every_steps: PositiveInt
+    save_every_steps: PositiveInt
+    """Steps between the checkpoints from which an interrupted run goes on."""
+    log_every_steps: PositiveInt = 10
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> Training:
+        if self.global_batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} is not a multiple of micro_batch_size "
+                f"{self.micro_batch_size}"
+            )
+        if self.warmup_steps >= self.max_steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}")
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}")
+        return self
+
+
+class Pretrain(Training):
+    """Paper section 5.3."""
+
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: NotNegative = 0.1
+    gradient_clipping: NotNegative = 1.0
+    checkpoint_tokens: PositiveInt
+    """Tokens between two checkpoints of the trajectory."""
+    validation_windows: PositiveInt = 64
+    """Held-out windows of each source on which loss and perplexity are measured."""
+
+
+class Search(Section):
+    """The learning rate search before a full finetuning (paper 5.4)."""
+
+    num_trials: Annotated[int, Field(ge=0)] = 5
+    """0 skips the search and takes `learning_rate`."""
+    max_steps: PositiveInt = 100
+    low: Annotated[float, Field(gt=0)] = 1e-6
+    high: Annotated[float, Field(gt=0)] = 1e-3
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Search:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Finetune(Training):
+    """Paper section 5.4. For the joint recipe, `max_steps` is multiplied by the number of tasks."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-5
+    weight_decay: NotNegative = 0.02
+    recipes: tuple[Recipe, ...] = ("joint",)
+    """What the demo finetunes and the report compares; the others stay one click away."""
+    note_tokens: PositiveInt = 512
+    """A longer note is cut on the right; the question is always whole."""
+    patience_steps: PositiveInt = 300
+    """Steps without a better micro-AUROC on validation before stopping."""
+    validation_examples: PositiveInt = 2_000
+    """Validation notes of each task that early stopping looks at."""
+    search: Search = Search()
+
+
+class Variant(Section):
+    """One pretrained model: a data mix, or the control with random weights."""
+
+    mixture: dict[Corpus, Annotated[float, Field(gt=0)]] = {}
+    """Sampling weight of each corpus; equal numbers mean equal sampling."""
+    random_weights: bool = False
+    """The control: initialised, never trained."""
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> Variant:
+        if self.random_weights == bool(self.mixture):
+            raise ValueError("give either a mixture with at least one corpus, or random_weights: true")
+        return self
