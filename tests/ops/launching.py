@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from lang1_assets.resources.launcher import TrainingLauncher
 
-JOB_WITH_ACCIDENT = "tests.ops.jobs_for_tests"
+JOB_WITH_ACCIDENT = "tests.ops.pretraining.jobs_for_tests"
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -1,4 +1,4 @@
-"""The pretraining job under DeepSpeed on two CPU ranks, undisturbed and disturbed; and its parts by themselves."""
+"""The pretraining job under DeepSpeed on two CPU ranks, undisturbed and disturbed."""
 
 import math
 import statistics
@@ -8,57 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lang1_assets.ops.model import NextTokenLoss, open_model
-from lang1_assets.ops.pretraining import loop, validation
-from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, crosses_checkpoint
+from lang1_assets.ops.model import open_model
+from lang1_assets.ops.next_token_loss import NextTokenLoss
+from lang1_assets.ops.pretraining import loop
+from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig
 from lang1_assets.ops.pretraining.loop import MAX_REVERTS
-from lang1_assets.ops.pretraining.spikes import SPIKE_MINIMUM_HISTORY, SPIKE_WINDOW, SpikeDetector
 from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.training.schedule import learning_rate_at
-from lang1_assets.ops.training.world import World
-from tests.ops.conftest import CONTEXT_LENGTH, SEED, SHAPE
+from tests.ops.conftest import CONTEXT_LENGTH
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
+from tests.ops.pretraining.conftest import MAX_STEPS, TOKENS_PER_STEP
 
 MODULE = "lang1_assets.ops.pretraining"
-MAX_STEPS = 12
-TOKENS_PER_STEP = 8 * CONTEXT_LENGTH
-
-
-@pytest.fixture(scope="module")
-def config(shard_folders: dict[str, Path], tokenizer_folder: Path, vocab_size: int) -> dict[str, Any]:
-    """Twelve steps; saved after 5 and 10, a checkpoint of the trajectory after 4, 8 and 12."""
-    return {
-        "shape": {**vars(SHAPE), "context_length": CONTEXT_LENGTH},
-        "training": {
-            "global_batch_size": 8,
-            "micro_batch_size": 2,
-            "max_steps": MAX_STEPS,
-            "learning_rate": 1e-2,
-            "min_learning_rate": 1e-3,
-            "warmup_steps": 3,
-            "betas": (0.9, 0.95),
-            "eps": 1e-8,
-            "weight_decay": 0.1,
-            "gradient_clipping": 1.0,
-            "zero_stage": 2,
-            "precision": "fp32",
-            "compile": False,
-            "validate_every_steps": 6,
-            "save_every_steps": 5,
-            "log_every_steps": 1,
-        },
-        "sources": shard_folders,
-        "weights": {"notes": 1, "web_text": 1},
-        "tokenizer_folder": tokenizer_folder,
-        "vocab_size": vocab_size,
-        "checkpoint_tokens": 4 * TOKENS_PER_STEP,
-        "validation_windows": 5,
-        "seed": SEED,
-    }
 
 
 @pytest.fixture(scope="module")
@@ -176,82 +139,3 @@ def test_a_run_that_spikes_again_and_again_gives_up(monkeypatch: pytest.MonkeyPa
         assert (state.step, state.data_step, state.num_reverts) == (20, drawn, reverts)
     with pytest.raises(RuntimeError, match=r"loss 99 at step 20 .*gone back 3 times"):
         loop.go_back(None, tmp_path, state, 99.0, Silent())  # type: ignore[arg-type]
-
-
-def test_each_rank_takes_its_share_of_validation_windows(
-    config: dict[str, Any], shard_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Five windows over 1 to 4 ranks: each counted once, and every rank with the same number of passes."""
-    read = PretrainConfig.from_json(config)
-
-    def engine(window: torch.Tensor) -> torch.Tensor:
-        passes.append(1)
-        return window.double().mean()
-
-    means = []
-    for size in (1, 2, 3, 4):
-        totals, rounds = [], set()
-        for rank in range(size):
-            passes: list[int] = []
-            monkeypatch.setattr(World, "mean", lambda self, value: float(value))
-            totals.append(
-                validation.validation_loss(
-                    read, engine, shard_folders["notes"], World(rank=rank, size=size, device=torch.device("cpu"))
-                )
-            )
-            rounds.add(len(passes))
-        assert len(rounds) == 1
-        means.append(statistics.fmean(totals))
-    assert means == pytest.approx([means[0]] * 4)
-
-
-def noise(seed: int, size: int) -> list[float]:
-    return (3 + 0.1 * np.random.default_rng(seed).standard_normal(size)).tolist()
-
-
-@given(st.integers(0, 20))
-def test_normal_noise_is_no_spike(seed: int) -> None:
-    detector = SpikeDetector()
-    assert not any(detector.is_spike(loss) for loss in noise(seed, 150))
-
-
-@given(st.integers(0, 20), st.integers(SPIKE_MINIMUM_HISTORY, 200))
-def test_a_planted_spike_is_found_and_not_learned_from(seed: int, before: int) -> None:
-    detector = SpikeDetector()
-    history = noise(seed, before)
-    for loss in history:
-        assert not detector.is_spike(loss)
-    seen = history[-SPIKE_WINDOW:]
-    mean, sd = statistics.fmean(seen), statistics.stdev(seen)
-    # Again and again: a spike does not become part of what is normal.
-    assert all(detector.is_spike(mean + 6.01 * sd) for _ in range(30))
-    assert not detector.is_spike(mean + 5.9 * sd)
-
-
-def test_a_sudden_fall_is_no_spike() -> None:
-    detector = SpikeDetector()
-    for loss in noise(1, 50):
-        detector.is_spike(loss)
-    assert not detector.is_spike(0.5)
-
-
-def test_a_short_history_says_nothing_but_not_finite_is_always_a_spike() -> None:
-    detector = SpikeDetector()
-    assert detector.is_spike(math.nan)
-    assert detector.is_spike(math.inf)
-    for loss in noise(1, SPIKE_MINIMUM_HISTORY - 1):
-        detector.is_spike(loss)
-    assert not detector.is_spike(100.0)
-    assert detector.is_spike(math.nan)
-
-
-@given(st.integers(1, 5000), st.integers(1, 60))
-def test_checkpoints_come_at_every_multiple_of_tokens_and_at_the_end(checkpoint_tokens: int, max_steps: int) -> None:
-    class Config:
-        tokens_per_step = 256
-        training = type("Training", (), {"max_steps": max_steps})
-
-    Config.checkpoint_tokens = checkpoint_tokens  # type: ignore[attr-defined]
-    steps = [step for step in range(1, max_steps + 1) if crosses_checkpoint(Config, step)]  # type: ignore[arg-type]
-    passed = {math.ceil(k * checkpoint_tokens / 256) for k in range(1, max_steps * 256 // checkpoint_tokens + 1)}
-    assert steps == sorted(passed | {max_steps})

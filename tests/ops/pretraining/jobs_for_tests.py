@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lang1_assets.ops.model import NextTokenLoss
+from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining import loop
 from lang1_assets.ops.training.job import run_job
 from lang1_assets.ops.training.world import World
