@@ -77,19 +77,6 @@ def save_model(model: Any, weights: dict[str, Tensor], tokenizer_folder: Path, f
     work.rename(folder)
 
 
-class NextTokenLoss(nn.Module):
-    """Mean next-token cross-entropy over windows of shape (batch, context + 1)."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, windows: Tensor) -> Tensor:
-        hidden = self.model.model(input_ids=windows[:, :-1], use_cache=False).last_hidden_state
-        logits = self.model.lm_head(hidden).float()
-        return functional.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
-
-
 class AnswerLoss(nn.Module):
     """Cross-entropy of the one token that follows the prompt: the letter of the right option (paper 5.4).
 

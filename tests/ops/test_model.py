@@ -12,12 +12,12 @@ from transformers import MistralForCausalLM as Mistral
 from lang1_assets.ops.model import (
     AnswerLoss,
     ModelShape,
-    NextTokenLoss,
     answer_logits,
     build_model,
     open_model,
     save_model,
 )
+from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.scoring import pad_right
 from lang1_assets.settings import load_settings
 from tests.ops.conftest import SEED, SHAPE
