@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from lang1_assets.ops.mixture import Mixture
-from lang1_assets.ops.model import NextTokenLoss, build_model
+from lang1_assets.ops.model import build_model
+from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_interval, crosses_checkpoint
 from lang1_assets.ops.pretraining.spikes import SpikeDetector
 from lang1_assets.ops.pretraining.trajectory import save_trajectory, write_summary
