@@ -16,43 +16,6 @@ def test_shipped_profiles_are_valid(name: str) -> None:
     assert load_settings(name).name == name
 
 
-def test_published_shapes() -> None:
-    """Paper 5.3: smol_llama-101M, TinyLlama-1.1B, Llama-2-7B; context, batch and ZeRO stage."""
-    found = {
-        name: (s.model.hidden_size, s.model.context_length, s.pretrain.global_batch_size, s.pretrain.zero_stage)
-        for name in ("lang1-100m", "lang1-1b", "lang1-7b")
-        for s in [load_settings(name)]
-    }
-    assert found == {
-        "lang1-100m": (768, 1024, 4096, 2),
-        "lang1-1b": (2048, 2048, 1024, 2),
-        "lang1-7b": (4096, 4096, 1024, 3),
-    }
-
-
-def test_recipe_of_the_paper() -> None:
-    settings = load_settings("lang1-1b")
-    pretrain, finetune = settings.pretrain, settings.finetune
-    assert (pretrain.betas, pretrain.eps, pretrain.weight_decay, pretrain.gradient_clipping) == (
-        (0.9, 0.95),
-        1e-8,
-        0.1,
-        1,
-    )
-    assert (pretrain.warmup_steps, pretrain.min_learning_rate, settings.seed) == (2000, 4e-5, 3407)
-    assert (finetune.betas, finetune.eps, finetune.weight_decay, finetune.gradient_clipping) == (
-        (0.9, 0.999),
-        1e-5,
-        0.02,
-        0,
-    )
-    assert (finetune.max_steps, finetune.patience_steps, finetune.note_tokens) == (5120, 300, 512)
-    assert (finetune.search.num_trials, finetune.search.low, finetune.search.high) == (5, 1e-6, 1e-3)
-    assert pretrain.max_steps * pretrain.global_batch_size * settings.model.context_length == pytest.approx(
-        314.5e9, rel=1e-3
-    )
-
-
 def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     bad = write(
         tmp_path,
