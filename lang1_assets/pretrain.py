@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
+from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -16,6 +17,7 @@ from lang1_assets.settings import CORPORA, Settings
 
 GROUP = "pretrain"
 JOB = "lang1_assets.ops.pretraining"
+MONITOR_FIELDS = ("monitor_every_steps", "monitor_shots", "monitor_examples")
 CODE = [
     JOB,
     "lang1_assets.ops.training",
@@ -32,7 +34,7 @@ def build_assets(settings: Settings) -> list[Any]:
 def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="pretrained_model",
-        deps=[f"{corpus}_tokens" for corpus in CORPORA],
+        deps=[*(f"{corpus}_tokens" for corpus in settings.corpus_names), *monitored_assets(settings)],
         partitions_def=variant_partitions(settings),
         group_name=GROUP,
         owners=MODEL_OWNER,
@@ -53,14 +55,15 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
         tokens = store.get("tokenizer")
 
         def make(work: Path) -> dict[str, Any]:
-            config = job_config(settings, key, corpora, tokens)
+            monitored = {name: store.get(name) for name in monitored_assets(settings)}
+            config = {**job_config(settings, key, corpora, tokens), "monitoring": monitoring(settings, monitored)}
             with tracking.run(
                 context,
                 experiment="pretrain",
                 name=key,
                 work=work,
                 params={"profile": settings.name, "variant": key, **config},
-                inputs=[*corpora.values(), tokens],
+                inputs=[*corpora.values(), tokens, *monitored.values()],
             ) as run:
                 if settings.variants[key].random_weights:
                     summary = write_random_model(config, work)
@@ -84,7 +87,8 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
             inputs=[*corpora.values(), tokens],
             parameters={
                 "model": settings.model.model_dump(),
-                "pretrain": settings.pretrain.model_dump(),
+                # Without what only looks: a cohort defined anew is no reason to train for a month again.
+                "pretrain": settings.pretrain.model_dump(exclude=set(MONITOR_FIELDS)),
                 "variant": settings.variants[key].model_dump(),
                 "seed": settings.seed,
             },
@@ -105,7 +109,8 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
 def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], tokens: Artifact) -> dict[str, Any]:
     pretrain = settings.pretrain.model_dump(mode="json")
     own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "validation_windows")}
-    pretrain.pop("num_cpu_ranks")
+    for name in ("num_cpu_ranks", *MONITOR_FIELDS):
+        pretrain.pop(name)
     return {
         "shape": settings.model.model_dump(),
         "training": pretrain,
@@ -115,6 +120,31 @@ def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], token
         "vocab_size": tokens.summary["vocab_size"],
         "seed": settings.seed,
         **own,
+    }
+
+
+def monitored_assets(settings: Settings) -> list[str]:
+    """What is looked at during training: the tasks' notes, and the questions that come with the web text."""
+    if settings.pretrain.monitor_every_steps is None:
+        return []
+    return [*(f"{task}_examples" for task in TASKS), "web_text_source"]
+
+
+def monitoring(settings: Settings, monitored: dict[str, Artifact]) -> dict[str, Any] | None:
+    """The job's `MonitoringConfig`: the tasks that the source supplies, and questions where there are any."""
+    if not monitored:
+        return None
+    embedded = monitored["web_text_source"].path / "questions.parquet"
+    questions = settings.web_text.questions or (embedded if embedded.exists() else None)
+    supplied = {task: item for task in TASKS if not (item := monitored[f"{task}_examples"]).summary["switched_off"]}
+    return {
+        "every_steps": settings.pretrain.monitor_every_steps,
+        "examples": {task: str(item.path / "examples.parquet") for task, item in supplied.items()},
+        "questions": str(questions) if questions is not None else None,
+        "num_examples": settings.pretrain.monitor_examples,
+        "shots": settings.pretrain.monitor_shots,
+        "note_tokens": settings.finetune.note_tokens,
+        "batch_size": settings.evaluate.batch_size,
     }
 
 

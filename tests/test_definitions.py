@@ -72,11 +72,11 @@ def test_the_demo_job_holds_the_whole_path() -> None:
     assert not {f"finetuned_{recipe}" for recipe in RECIPES if recipe not in recipes} & keys
 
 
-def test_the_corpus_job_needs_no_labels() -> None:
+def test_the_corpus_job_makes_labels_to_look_at_and_finetunes_nothing() -> None:
     job = defs.resolve_job_def(CORPUS_JOB)
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
-    assert "pretrained_model" in keys
-    assert not {key for key in keys if key.endswith("_examples")}
+    assert {"pretrained_model", *(f"{task}_examples" for task in TASKS)} <= keys
+    assert not {key for key in keys if key.startswith("finetuned_") or key == "report"}
 
 
 @pytest.mark.parametrize("name", [DEMO_JOB, CORPUS_JOB])

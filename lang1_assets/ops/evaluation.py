@@ -101,6 +101,31 @@ def comprehension_accuracy(
 def option_likelihoods(
     model: Any, tokenizer_folder: Path, questions: pl.DataFrame, context_length: int, batch_size: int
 ) -> list[list[float]]:
+    options = option_rows(tokenizer_folder, questions, context_length)
+    scores = continuation_likelihoods(model, options.ids, options.num_answer_tokens, batch_size)
+    return options.by_question(scores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionRows:
+    """Each option of each question as one row of ids: BOS, the prompt, the option."""
+
+    ids: list[np.ndarray]
+    num_answer_tokens: list[int]
+    """Tokens of the option, at the end of its row."""
+    questions: list[int]
+    """Which question each row belongs to, from 0, in order."""
+
+    def by_question(self, scores: Sequence[float]) -> list[list[float]]:
+        """One list of scores a question, from one score a row."""
+        result: list[list[float]] = [[] for _ in range(self.questions[-1] + 1)]
+        for question, score in zip(self.questions, scores, strict=True):
+            result[question].append(score)
+        return result
+
+
+def option_rows(tokenizer_folder: Path, questions: pl.DataFrame, context_length: int) -> OptionRows:
+    """Raises ValueError when an option alone does not fit the context."""
     bos = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
     prompts, continued, owners = [], [], []
     for number, row in enumerate(questions.iter_rows(named=True)):
@@ -115,11 +140,7 @@ def option_likelihoods(
     if max(answers) >= context_length:
         raise ValueError(f"an option of {max(answers)} tokens does not fit the model's context of {context_length}")
     kept = [np.concatenate(([bos], ids[-(context_length - 1) :])) for ids in sequences]
-    scores = continuation_likelihoods(model, kept, answers, batch_size)
-    result: list[list[float]] = [[] for _ in range(len(questions))]
-    for owner, score in zip(owners, scores, strict=True):
-        result[owner].append(score)
-    return result
+    return OptionRows(ids=kept, num_answer_tokens=answers, questions=owners)
 
 
 @torch.no_grad()

@@ -42,15 +42,17 @@ def build_prompts(
     tokenizer_folder: Path,
     note_tokens: int,
     context_length: int,
+    before: str = "",
 ) -> PromptSet:
-    """Prompts of one task for clean note texts.
+    """Prompts of one task for clean note texts; `before` is put in front of each, as answered examples are.
 
     Raises:
         PromptError: note and question together do not fit `context_length`.
         TokenizerError: an option letter is not one token.
     """
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    prompts = [f"{note}\n{task.question_block}" for note in cut_notes(texts, tokenizer_folder, tokenizer, note_tokens)]
+    notes = cut_notes(texts, tokenizer_folder, tokenizer, note_tokens)
+    prompts = [f"{before}{note}\n{task.question_block}" for note in notes]
     ids = [np.concatenate(([tokenizer.bos_token_id], row)) for row in encode_batch(tokenizer_folder, prompts)]
     longest = max((len(row) for row in ids), default=0)
     if longest > context_length:
@@ -83,6 +85,34 @@ def read_examples(path: Path, split: str, max_examples: int, seed: int) -> pl.Da
     rows = pl.scan_parquet(path).filter(pl.col("split") == split).collect()
     if len(rows) <= max_examples:
         return rows.sort("note_id")
+    return in_seeded_order(rows, seed).head(max_examples).sort("note_id")
+
+
+def balanced_examples(path: Path, split: str, max_examples: int, seed: int) -> pl.DataFrame:
+    """At most `max_examples` rows of one split, as many of each label as there are up to equal shares, by `note_id`.
+
+    The share of a label that has too few rows goes to the others. Texts of rows that are not chosen are not read.
+    """
+    labels = pl.scan_parquet(path).filter(pl.col("split") == split).select("note_id", "label").collect()
+    turns = in_seeded_order(labels, seed).with_columns(turn=pl.int_range(pl.len()).over("label"))
+    chosen = turns.sort("turn", maintain_order=True).head(max_examples)["note_id"]
+    rows = pl.scan_parquet(path).filter(pl.col("split") == split, pl.col("note_id").is_in(chosen.implode()))
+    return rows.collect().sort("note_id")
+
+
+def informative_examples(task: Task, path: Path, split: str, max_examples: int, seed: int) -> pl.DataFrame:
+    """At most `max_examples` rows from which the AUROC of a task is known best.
+
+    The AUROC of two classes does not depend on how many notes of each are taken (Hanley and McNeil 1982), and of 200 plain
+    notes four may be deaths: two classes are balanced as far as there are notes. With more, one class against the rest
+    depends on what the rest is made of, and the notes are taken as they come.
+    """
+    choose = balanced_examples if task.num_classes == 2 else read_examples
+    return choose(path, split, max_examples, seed)
+
+
+def in_seeded_order(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Sorted by a hash of seed and `note_id`: an order that has nothing to do with what the rows hold."""
     # Not the frame's own hash: that one may change with the library's version.
     keys = [hashlib.blake2b(f"{seed}:{note}".encode(), digest_size=8).hexdigest() for note in rows["note_id"]]
-    return rows.with_columns(key=pl.Series(keys)).sort("key").head(max_examples).drop("key").sort("note_id")
+    return rows.with_columns(key=pl.Series(keys, dtype=pl.String)).sort("key").drop("key")

@@ -98,6 +98,12 @@ class Pretrain(Training):
     """Held-out windows of each source on which loss and perplexity are measured."""
 
 
+    monitor_every_steps: PositiveInt | None = 1_000
+    """Steps between two looks at few-shot AUROC, comprehension and generations (5.3); null never looks."""
+    monitor_shots: Annotated[int, Field(ge=0)] = 2
+    """Answered training notes in front of each prompt; fewer where the context has no room."""
+    monitor_examples: PositiveInt = 200
+    """Validation notes of each task, and questions."""
 class Search(Section):
     """The learning rate search before a full finetuning (paper 5.4)."""
 

@@ -11,6 +11,28 @@ from lang1_assets.ops.training.config import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
+class MonitoringConfig:
+    """What is looked at during a run; `settings.Pretrain` says what each field means."""
+
+    every_steps: int
+    examples: dict[str, Path]
+    """Task -> file of `schemas.EXAMPLES`, of the tasks that the source supplies; train and val are read, never a test."""
+    questions: Path | None
+    num_examples: int
+    shots: int
+    note_tokens: int
+    batch_size: int
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> MonitoringConfig:
+        examples = {task: Path(file) for task, file in values["examples"].items()}
+        questions = values["questions"]
+        return MonitoringConfig(
+            **{**values, "examples": examples, "questions": Path(questions) if questions is not None else None}
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """One pretraining run."""
 
@@ -24,9 +46,12 @@ class PretrainConfig:
     checkpoint_tokens: int
     validation_windows: int
     seed: int
+    monitoring: MonitoringConfig | None = None
+    """None: only losses are looked at."""
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> PretrainConfig:
+        monitoring = values.get("monitoring")
         return PretrainConfig(
             **{
                 **values,
@@ -34,6 +59,7 @@ class PretrainConfig:
                 "training": TrainingConfig(**values["training"]),
                 "sources": {name: Path(folder) for name, folder in values["sources"].items()},
                 "tokenizer_folder": Path(values["tokenizer_folder"]),
+                "monitoring": MonitoringConfig.from_json(monitoring) if monitoring is not None else None,
             }
         )
 

@@ -14,6 +14,8 @@ from lang1_assets.ops.model import build_model
 from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_interval, crosses_checkpoint
 from lang1_assets.ops.pretraining.spikes import SpikeDetector
+from lang1_assets.ops.pretraining.monitoring import Monitor, open_monitor
+from lang1_assets.ops.pretraining.progress import Interval, Progress
 from lang1_assets.ops.pretraining.trajectory import save_trajectory, write_summary
 from lang1_assets.ops.pretraining.validation import validate
 from lang1_assets.ops.reporting import Reporter
@@ -40,7 +42,10 @@ def main() -> bool:
 def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporter, stop: StopFlag) -> bool:
     """Train to the end; False when a signal stopped it earlier (what was reached is saved)."""
     mixture = open_mixture(config)
-    model = build_model(config.shape, config.vocab_size, config.seed)
+    monitor = open_monitor(config)
+    # On the device itself: on the way there, eight ranks of 7B would hold 200 GB of the machine's memory.
+    with world.device:
+        model = build_model(config.shape, config.vocab_size, config.seed)
     num_parameters = model.num_parameters()
     reporter.say(
         f"pretraining {num_parameters / 1e6:.2f} M parameters on {world.size} rank(s) of {world.device.type}: "
@@ -54,7 +59,7 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
         save_resume(engine, work, 0, vars(state), world)
     else:
         reporter.say(f"resuming at step {state.step}")
-    if not fit(config, engine, mixture, state, work, world, reporter, stop):
+    if not fit(config, engine, mixture, monitor, state, work, world, reporter, stop):
         return False
     if world.rank == 0:
         write_summary(config, state, work, num_parameters, world)
@@ -72,6 +77,7 @@ def fit(
     engine: Any,
     mixture: Mixture,
     state: LoopState,
+    monitor: Monitor | None,
     work: Path,
     world: World,
     reporter: Reporter,
@@ -104,6 +110,10 @@ def fit(
         if crosses_checkpoint(config, state.step):
             save_trajectory(config, engine, state, work, world)
         if saving:
+        if monitor is not None and at_interval(state.step, monitor.every_steps, training.max_steps):
+            paused = time.monotonic()
+            monitor.run(engine, state.step, work, world, reporter)
+            interval_started += time.monotonic() - paused
             save_resume(engine, work, state.step, vars(state), world)
         if stopping and state.step < training.max_steps:
             reporter.say(f"stopped by a signal at step {state.step}; saved")
