@@ -40,6 +40,10 @@ def reason(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error is not None else "no reason given"
 
 
+SAYS_NOTHING = ("Not executing.", "Running dbt command:", "A dbt subsetted execution")
+"""Parts of lines for machines: dbt's command holds every setting and is a screen long (it is in the run's own log)."""
+
+
 class ProgressFilter(logging.Filter):
     """Lets through what steps say, their starts and ends, and anything that is a warning or worse."""
 
@@ -48,7 +52,8 @@ class ProgressFilter(logging.Filter):
         if event is not None:
             # Steps that never ran because of one that failed say nothing new.
             return event.event_type_value in STEP_EVENTS
-        return record.levelno >= logging.INFO and "Not executing." not in record.getMessage()
+        said = record.getMessage()
+        return record.levelno >= logging.INFO and not any(part in said for part in SAYS_NOTHING)
 
 
 @dg.logger({}, "One readable line for each step and each thing it says.")

@@ -11,9 +11,9 @@ from lang1_assets.settings.section import Fraction, NotNegative, PositiveInt, Se
 
 RECIPES = ("joint", *TASKS)
 CORPORA = ("notes", "notes_plus", "web_text")
+"""The corpora that every profile has; `text_sources` adds to them."""
 
 Recipe = Literal["joint", "readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
-Corpus = Literal["notes", "notes_plus", "web_text"]
 
 
 class Model(Section):
@@ -64,6 +64,8 @@ class Training(Section):
     zero_stage: Literal[0, 1, 2, 3] = 2
     precision: Literal["fp32", "bf16"] = "bf16"
     compile: bool = False
+    activation_checkpointing: bool = False
+    """Compute each layer's forward pass again in the backward pass: a third slower, for what does not fit otherwise."""
     num_cpu_ranks: PositiveInt = 2
     """Ranks when the machine has no GPU; with GPUs there is one rank for each."""
     validate_every_steps: PositiveInt
@@ -96,14 +98,14 @@ class Pretrain(Training):
     """Tokens between two checkpoints of the trajectory."""
     validation_windows: PositiveInt = 64
     """Held-out windows of each source on which loss and perplexity are measured."""
-
-
     monitor_every_steps: PositiveInt | None = 1_000
     """Steps between two looks at few-shot AUROC, comprehension and generations (5.3); null never looks."""
     monitor_shots: Annotated[int, Field(ge=0)] = 2
     """Answered training notes in front of each prompt; fewer where the context has no room."""
     monitor_examples: PositiveInt = 200
     """Validation notes of each task, and questions."""
+
+
 class Search(Section):
     """The learning rate search before a full finetuning (paper 5.4)."""
 
@@ -140,7 +142,7 @@ class Finetune(Training):
 class Variant(Section):
     """One pretrained model: a data mix, or the control with random weights."""
 
-    mixture: dict[Corpus, Annotated[float, Field(gt=0)]] = {}
+    mixture: dict[str, Annotated[float, Field(gt=0)]] = {}
     """Sampling weight of each corpus; equal numbers mean equal sampling."""
     random_weights: bool = False
     """The control: initialised, never trained."""

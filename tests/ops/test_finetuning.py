@@ -175,6 +175,7 @@ def config(example_files: dict[str, Path], model_folder: Path) -> dict[str, Any]
             "zero_stage": 2,
             "precision": "fp32",
             "compile": False,
+            "activation_checkpointing": False,
             "validate_every_steps": 2,
             "save_every_steps": 3,
             "log_every_steps": 1,

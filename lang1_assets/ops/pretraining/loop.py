@@ -12,10 +12,11 @@ import torch
 from lang1_assets.ops.mixture import Mixture
 from lang1_assets.ops.model import build_model
 from lang1_assets.ops.next_token_loss import NextTokenLoss
+from lang1_assets.ops.pretraining.batches import Batches
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_interval, crosses_checkpoint
-from lang1_assets.ops.pretraining.spikes import SpikeDetector
 from lang1_assets.ops.pretraining.monitoring import Monitor, open_monitor
 from lang1_assets.ops.pretraining.progress import Interval, Progress
+from lang1_assets.ops.pretraining.spikes import SpikeDetector
 from lang1_assets.ops.pretraining.trajectory import save_trajectory, write_summary
 from lang1_assets.ops.pretraining.validation import validate
 from lang1_assets.ops.reporting import Reporter
@@ -76,24 +77,26 @@ def fit(
     config: PretrainConfig,
     engine: Any,
     mixture: Mixture,
-    state: LoopState,
     monitor: Monitor | None,
+    state: LoopState,
     work: Path,
     world: World,
     reporter: Reporter,
     stop: StopFlag,
 ) -> bool:
     training = config.training
+    batches = Batches(mixture, training, world)
+    progress = Progress(config, engine.module.model.num_parameters(), world, reporter)
     spikes = SpikeDetector()
     losses: list[torch.Tensor] = []
     interval_started = time.monotonic()
     while state.step < training.max_steps:
-        losses.append(take_step(config, engine, mixture, state, world))
+        losses.append(take_step(config, engine, batches, state, world))
         stopping = world.any(stop.is_set)
         saving = stopping or at_interval(state.step, training.save_every_steps, training.max_steps)
         keeping = saving or crosses_checkpoint(config, state.step)
         # Nothing is kept before the losses that led to it were looked at: a saved spike could not be left again.
-        if keeping or at_interval(state.step, training.log_every_steps, training.max_steps):
+        if keeping or state.step == 1 or at_interval(state.step, training.log_every_steps, training.max_steps):
             seconds, num_steps = time.monotonic() - interval_started, len(losses)
             loss = world.mean(torch.stack(losses).mean())
             losses.clear()
@@ -102,18 +105,18 @@ def fit(
                 go_back(engine, work, state, loss, reporter)
                 continue
             state.train_seconds += seconds
-            log_step(config, engine, state, loss, num_steps, seconds, reporter)
+            progress.log(engine, state, Interval(loss=loss, num_steps=num_steps, seconds=seconds), batches)
         if at_interval(state.step, training.validate_every_steps, training.max_steps):
             paused = time.monotonic()
             validate(config, engine, state, world, reporter)
             interval_started += time.monotonic() - paused
-        if crosses_checkpoint(config, state.step):
-            save_trajectory(config, engine, state, work, world)
-        if saving:
         if monitor is not None and at_interval(state.step, monitor.every_steps, training.max_steps):
             paused = time.monotonic()
             monitor.run(engine, state.step, work, world, reporter)
             interval_started += time.monotonic() - paused
+        if crosses_checkpoint(config, state.step):
+            save_trajectory(config, engine, state, work, world)
+        if saving:
             save_resume(engine, work, state.step, vars(state), world)
         if stopping and state.step < training.max_steps:
             reporter.say(f"stopped by a signal at step {state.step}; saved")
@@ -121,17 +124,14 @@ def fit(
     return True
 
 
-def take_step(config: PretrainConfig, engine: Any, mixture: Mixture, state: LoopState, world: World) -> torch.Tensor:
+def take_step(config: PretrainConfig, engine: Any, batches: Batches, state: LoopState, world: World) -> torch.Tensor:
     """One optimizer step; the mean loss of this rank's micro-batches."""
     training = config.training
     set_learning_rate(engine, learning_rate_at(state.step, training))
     accumulation = gradient_accumulation_steps(training, world.size)
     total = torch.zeros((), device=world.device)
     for micro_step in range(accumulation):
-        windows = mixture.batch(
-            state.data_step, training.global_batch_size, world.rank, world.size, training.micro_batch_size, micro_step
-        )
-        loss = engine(torch.from_numpy(windows).to(world.device, non_blocking=True))
+        loss = engine(batches.get(state.data_step, micro_step))
         engine.backward(loss)
         engine.step()
         total += loss.detach()
@@ -154,31 +154,3 @@ def go_back(engine: Any, work: Path, state: LoopState, loss: float, reporter: Re
     state.data_step, state.num_reverts = data_step, reverts + 1
     reporter.metrics(at_step, {"loss_spike": loss if math.isfinite(loss) else -1.0})
     reporter.say(f"ALERT loss spike ({loss:.3g}) at step {at_step}: back to step {state.step}, its data left out")
-
-
-def log_step(
-    config: PretrainConfig,
-    engine: Any,
-    state: LoopState,
-    loss: float,
-    num_steps: int,
-    seconds: float,
-    reporter: Reporter,
-) -> None:
-    speed = num_steps * config.tokens_per_step / seconds
-    norm = engine.get_global_grad_norm()
-    rate = learning_rate_at(state.step - 1, config.training)
-    left = (config.training.max_steps - state.step) * seconds / num_steps
-    reporter.metrics(
-        state.step,
-        {
-            "train/loss": loss,
-            "train/learning_rate": rate,
-            "train/tokens": state.step * config.tokens_per_step,
-            "train/tokens_per_second": speed,
-            **({"train/gradient_norm": float(norm)} if norm is not None else {}),
-        },
-    )
-    reporter.say(
-        f"step {state.step}/{config.training.max_steps} loss {loss:.3f} {speed:,.0f} tokens/s, about {left:.0f} s left"
-    )

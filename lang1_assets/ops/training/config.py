@@ -22,6 +22,7 @@ class TrainingConfig:
     zero_stage: int
     precision: str
     compile: bool
+    activation_checkpointing: bool
     validate_every_steps: int
     save_every_steps: int
     log_every_steps: int

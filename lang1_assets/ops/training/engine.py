@@ -15,6 +15,9 @@ from lang1_assets.ops.training.world import World
 def start_engine(module: nn.Module, config: TrainingConfig, world: World) -> Any:
     """A DeepSpeed engine around a module whose forward returns the loss."""
     module.to(world.device)
+    if config.activation_checkpointing:
+        language_model: Any = module.model
+        language_model.gradient_checkpointing_enable({"use_reentrant": False})
     decayed = [p for p in module.parameters() if p.requires_grad and p.dim() >= 2]
     plain = [p for p in module.parameters() if p.requires_grad and p.dim() < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -41,7 +44,8 @@ def deepspeed_config(config: TrainingConfig, world: World) -> dict[str, Any]:
             "stage3_gather_16bit_weights_on_model_save": True,
         },
         "zero_allow_untested_optimizer": True,
-        "bf16": {"enabled": bf16},
+        # A gradient that is not finite is found where the losses are looked at; here the GPU would be waited for each step.
+        "bf16": {"enabled": bf16, "check_grad_overflow": False},
         **({"data_types": {"grad_accum_dtype": "fp32"}} if bf16 else {}),
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,

@@ -30,6 +30,7 @@ def config(shard_folders: dict[str, Path], tokenizer_folder: Path, vocab_size: i
             "zero_stage": 2,
             "precision": "fp32",
             "compile": False,
+            "activation_checkpointing": False,
             "validate_every_steps": 6,
             "save_every_steps": 5,
             "log_every_steps": 1,

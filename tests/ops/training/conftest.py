@@ -14,6 +14,7 @@ CONFIG = TrainingConfig(
     zero_stage=2,
     precision="bf16",
     compile=False,
+    activation_checkpointing=False,
     validate_every_steps=100,
     save_every_steps=100,
     log_every_steps=10,

@@ -1,9 +1,13 @@
 from dataclasses import replace
+from functools import partial
 
 import torch
 
-from lang1_assets.ops.training.engine import deepspeed_config
+from lang1_assets.ops.model import build_model
+from lang1_assets.ops.next_token_loss import NextTokenLoss
+from lang1_assets.ops.training.engine import deepspeed_config, start_engine
 from lang1_assets.ops.training.world import World
+from tests.ops.conftest import SEED, SHAPE
 from tests.ops.training.conftest import CONFIG
 
 
@@ -13,3 +17,24 @@ def test_bf16_accumulates_in_fp32() -> None:
     assert config["data_types"] == {"grad_accum_dtype": "fp32"}
     assert config["gradient_accumulation_steps"] == 64
     assert "data_types" not in deepspeed_config(replace(CONFIG, precision="fp32"), world)
+
+
+def test_checkpointed_activations_keep_less_and_give_the_same_gradients(one_rank: World, vocab_size: int) -> None:
+    windows = torch.randint(vocab_size, (2, 20), generator=torch.Generator().manual_seed(1))
+    gradients, kept = [], []
+    for checkpointed in (False, True):
+        loss = NextTokenLoss(build_model(SHAPE, vocab_size, SEED))
+        config = replace(CONFIG, precision="fp32", global_batch_size=8, activation_checkpointing=checkpointed)
+        start_engine(loss, config, one_rank)
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(partial(counted, sizes), lambda tensor: tensor):
+            value = loss(windows)
+        kept.append(sum(sizes))
+        gradients.append(torch.autograd.grad(value, list(loss.parameters())))
+    assert kept[1] < 0.6 * kept[0]
+    torch.testing.assert_close(*gradients)
+
+
+def counted(sizes: list[int], tensor: torch.Tensor) -> torch.Tensor:
+    sizes.append(tensor.nbytes)
+    return tensor
