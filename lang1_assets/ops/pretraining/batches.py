@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from lang1_assets.ops.mixture import Mixture
 from lang1_assets.ops.training.config import TrainingConfig, gradient_accumulation_steps
 from lang1_assets.ops.training.world import World
+
+if TYPE_CHECKING:
+    from lang1_assets.ops.mixture import Mixture
 
 Position = tuple[int, int]
 """(data step, micro-step)."""

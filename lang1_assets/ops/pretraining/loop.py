@@ -17,16 +17,15 @@ from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_in
 from lang1_assets.ops.pretraining.monitoring import Monitor, open_monitor
 from lang1_assets.ops.pretraining.progress import Interval, Progress
 from lang1_assets.ops.pretraining.spikes import SpikeDetector
+from lang1_assets.ops.pretraining.step import take_step
 from lang1_assets.ops.pretraining.trajectory import save_trajectory, write_summary
 from lang1_assets.ops.pretraining.validation import validate
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.tokenizer import tokenizer_sha256
 from lang1_assets.ops.training.checkpoints import load_resume, save_resume
-from lang1_assets.ops.training.config import gradient_accumulation_steps
-from lang1_assets.ops.training.engine import set_learning_rate, start_engine
+from lang1_assets.ops.training.engine import start_engine
 from lang1_assets.ops.training.job import StopFlag, read_config
-from lang1_assets.ops.training.schedule import learning_rate_at
 from lang1_assets.ops.training.world import World, set_up
 
 MAX_REVERTS = 3
@@ -122,22 +121,6 @@ def fit(
             reporter.say(f"stopped by a signal at step {state.step}; saved")
             return False
     return True
-
-
-def take_step(config: PretrainConfig, engine: Any, batches: Batches, state: LoopState, world: World) -> torch.Tensor:
-    """One optimizer step; the mean loss of this rank's micro-batches."""
-    training = config.training
-    set_learning_rate(engine, learning_rate_at(state.step, training))
-    accumulation = gradient_accumulation_steps(training, world.size)
-    total = torch.zeros((), device=world.device)
-    for micro_step in range(accumulation):
-        loss = engine(batches.get(state.data_step, micro_step))
-        engine.backward(loss)
-        engine.step()
-        total += loss.detach()
-    state.step += 1
-    state.data_step += 1
-    return total / accumulation
 
 
 def go_back(engine: Any, work: Path, state: LoopState, loss: float, reporter: Reporter) -> None:
