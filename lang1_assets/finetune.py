@@ -76,6 +76,7 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
                     config=config,
                     work=work,
                     num_cpu_ranks=settings.finetune.num_cpu_ranks,
+                    launch=settings.launch,
                     on_metrics=run.log_rows,
                 )
             summary = json.loads((work / "summary.json").read_text())

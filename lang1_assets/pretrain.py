@@ -74,6 +74,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
                         config=config,
                         work=work,
                         num_cpu_ranks=settings.pretrain.num_cpu_ranks,
+                        launch=settings.launch,
                         on_metrics=run.log_rows,
                     )
                     # Optimizer states are three times the model and of no use to anything that comes later.

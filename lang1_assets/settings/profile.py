@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from lang1_assets.settings.cohorts import Cohorts
 from lang1_assets.settings.corpus import Cleaning, Corpora, Shards, TokenizerSource
+from lang1_assets.settings.launch import Launch
 from lang1_assets.settings.section import PositiveInt, Section
 from lang1_assets.settings.sources import Source, WebText
 from lang1_assets.settings.training import Finetune, Model, Pretrain, Variant
@@ -53,6 +54,7 @@ class Settings(Section):
     evaluate: Evaluate = Evaluate()
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     operate: Operate = Operate()
+    launch: Launch = Launch()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

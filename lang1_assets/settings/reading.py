@@ -80,6 +80,9 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         ("web_text", "questions"),
         ("tokenizer", "path"),
         ("operate", "landing"),
+        ("launch", "hostfile"),
+        ("launch", "slurm_script"),
+        ("pretrain", "start_from"),
     ):
         held = values.get(section)
         if isinstance(held, dict) and isinstance(held.get(field), str):

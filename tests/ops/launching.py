@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from lang1_assets.resources.launcher import TrainingLauncher
+from lang1_assets.resources.launcher.processes import launcher_command
 
 JOB_WITH_ACCIDENT = "tests.ops.pretraining.jobs_for_tests"
 REPOSITORY = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ def launch(work: Path, config: dict[str, Any], module: str, accident: str | None
     config_file = work / "job.json"
     config_file.write_text(json.dumps(config, default=str))
     environment = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "ACCIDENT": accident or ""}
-    command = TrainingLauncher.command(JOB_WITH_ACCIDENT if accident else module, config_file, ranks=2)
+    command = launcher_command(JOB_WITH_ACCIDENT if accident else module, config_file, {"localhost": 2})
     with open(work / "job.log", "a") as log:
         process = subprocess.Popen(
             command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -29,15 +29,20 @@ class TrainingConfig:
 
 
 def gradient_accumulation_steps(config: TrainingConfig, world_size: int) -> int:
+    """Micro-batches of each rank in one optimizer step; ValueError as `accumulation_steps`."""
+    return accumulation_steps(config.global_batch_size, config.micro_batch_size, world_size)
+
+
+def accumulation_steps(global_batch_size: int, micro_batch_size: int, world_size: int) -> int:
     """Micro-batches of each rank in one optimizer step.
 
     Raises:
         ValueError: the global batch does not divide by ranks times micro-batch.
     """
-    together = config.micro_batch_size * world_size
-    if config.global_batch_size % together:
+    together = micro_batch_size * world_size
+    if global_batch_size % together:
         raise ValueError(
-            f"global_batch_size {config.global_batch_size} is not a multiple of micro_batch_size "
-            f"{config.micro_batch_size} x {world_size} ranks; change one of them in the profile"
+            f"global_batch_size {global_batch_size} is not a multiple of micro_batch_size "
+            f"{micro_batch_size} x {world_size} ranks; change one of them in the profile"
         )
-    return config.global_batch_size // together
+    return global_batch_size // together

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +14,7 @@ import torch.distributed as dist
 from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
 from torch import Tensor
 
-from lang1_assets.ops.training.processes import signal_at_parent_s_death
+from lang1_assets.ops.training.processes import die_with_parent
 from lang1_assets.ops.training.slurm import join_slurm_step
 
 
@@ -69,20 +66,3 @@ def set_up(seed: int) -> World:
         torch.set_float32_matmul_precision("high")
     hosts = dist.new_group(backend="gloo") if cuda else None
     return World(rank=dist.get_rank(), size=dist.get_world_size(), device=device, hosts=hosts)
-
-
-def die_with_parent() -> None:
-    """Get SIGKILL when the launcher dies, so that a killed run leaves no rank behind.
-
-    A rank that loses only its peers ends by itself: the launcher ends all ranks when one is gone.
-    """
-    parent = os.getppid()
-    signal_at_parent_s_death(signal.SIGKILL)
-    threading.Thread(target=_exit_when_orphaned, args=(parent,), daemon=True).start()
-
-
-def _exit_when_orphaned(parent: int) -> None:
-    # The death signal is lost if the launcher died before it was asked for.
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

@@ -1,6 +1,5 @@
 """The launcher against real processes: progress while it runs, stop, crash, death of the parent."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -13,9 +12,9 @@ import dagster as dg
 import psutil
 import pytest
 
-from lang1_assets.resources.launcher import MetricsReader, TrainingLauncher
+from lang1_assets.resources.launcher import TrainingLauncher
 
-JOB = "tests.resources.job_for_tests"
+JOB = "tests.resources.launcher.job_for_tests"
 
 
 def run_job(work: Path, received: list[Any], steps: int = 3, pause: float = 0.2, fail: bool = False) -> None:
@@ -90,20 +89,6 @@ def test_a_killed_rank_ends_the_job(tmp_path: Path) -> None:
         run_job(tmp_path, [], steps=1000, pause=0.2)
     thread.join()
     assert all_gone(rank_pids(tmp_path))
-
-
-def test_only_whole_lines_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"old": 1}\n')
-    reader = MetricsReader(path)
-    with open(path, "a") as handle:
-        handle.write('{"step": 1}\n{"ste')
-        handle.flush()
-        assert reader.new_rows() == [{"step": 1}]
-        handle.write('p": 2}\n')
-        handle.flush()
-        assert reader.new_rows() == [{"step": 2}]
-    assert json.dumps(reader.new_rows()) == "[]"
 
 
 def stopped_in_process(work: str) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from lang1_assets.ops.training.world import die_with_parent
+from lang1_assets.ops.training.processes import die_with_parent
 
 
 def main() -> None:

@@ -1,0 +1,60 @@
+"""What a job writes down while it runs: metrics and a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+CONFIG_FILE = "job.json"
+LOG_FILE = "job.log"
+METRICS_FILE = "metrics.jsonl"
+LOG_TAIL_LINES = 25
+
+MetricRows = Sequence[Mapping[str, Any]]
+OnMetrics = Callable[[MetricRows], None]
+
+
+class MetricsReader:
+    """Hands on whole new lines of a metrics file while a job writes it.
+
+    How far it came is kept beside the file: rows that a job wrote while nobody followed it are handed on later, and none
+    is handed on twice.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept = path.with_name(path.name + ".read")
+        self._offset = int(self._kept.read_text()) if self._kept.exists() else 0
+
+    def hand_on(self, on_metrics: OnMetrics) -> None:
+        """Give the rows since the last time to `on_metrics`; they count as handed on when it returns."""
+        rows, offset = self._new_rows()
+        if rows:
+            on_metrics(rows)
+            self._offset = offset
+            self._kept.write_text(str(offset))
+
+    def _new_rows(self) -> tuple[list[dict[str, Any]], int]:
+        if not self._path.exists():
+            return [], self._offset
+        with open(self._path, "rb") as handle:
+            handle.seek(self._offset)
+            whole, newline, _ = handle.read().rpartition(b"\n")
+        rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
+        return rows, self._offset + len(whole) + len(newline)
+
+
+def last_line(path: Path) -> str:
+    """What the job said last by itself; the launcher around it adds lines of its own, which begin with a bracket."""
+    lines = [line for line in read_log(path) if line.strip() and not line.startswith(("[", "srun:", "slurmstepd:"))]
+    return lines[-1] if lines else "no reason given"
+
+
+def tail(path: Path) -> str:
+    return "\n".join(read_log(path)[-LOG_TAIL_LINES:])
+
+
+def read_log(path: Path) -> list[str]:
+    return path.read_text(errors="replace").splitlines() if path.exists() else []
