@@ -1,4 +1,4 @@
-"""Cleaning: the paper's rules on Dask, Parquet in and out, and the statistics of what is left (paper 5.1, appendix G)."""
+"""Cleaning: the paper's rules on Dask, duplicates, further text, and the statistics of what is left (paper 5.1, appendix G)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,24 @@ import polars as pl
 
 from lang1_assets.materialization import DATA_OWNER, column_schema, markdown_table, materialized
 from lang1_assets.ops import schemas
-from lang1_assets.resources.store import ArtifactStore
+from lang1_assets.ops.corpora import chosen_notes
+from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 
 GROUP = "clean"
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [clean_notes(settings), web_text(settings), corpus_statistics(settings.is_synthetic)]
+    return [
+        clean_notes(settings),
+        duplicate_notes(settings),
+        text_documents(settings, "web_text", "Web documents", "with their SlimPajama subset"),
+        *(
+            text_documents(settings, f"{name}_text", f"The documents of '{name}'", "with their subset if they name one")
+            for name in settings.text_sources
+        ),
+        corpus_statistics(settings.is_synthetic),
+    ]
 
 
 def clean_notes(settings: Settings) -> dg.AssetsDefinition:
@@ -69,31 +79,131 @@ def clean_notes(settings: Settings) -> dg.AssetsDefinition:
     return _clean_notes
 
 
-def web_text(settings: Settings) -> dg.AssetsDefinition:
+def duplicate_notes(settings: Settings) -> dg.AssetsDefinition:
+    config = settings.corpora
+
     @dg.asset(
-        name="web_text",
-        deps=["web_text_source"],
+        name="duplicate_notes",
+        deps=["clean_notes"],
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"polars", "parquet"},
+        description="Notes that a corpus leaves out because the same person's record says them already, each with the note "
+        f"that stays for it. The profile says: {config.deduplication}. Labelled examples are built from all notes.",
+        check_specs=[dg.AssetCheckSpec("rows_in_equal_rows_out", asset="duplicate_notes", blocking=True)],
+    )
+    def _duplicate_notes(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        notes = store.get("clean_notes")
+
+        def make(work: Path) -> dict[str, Any]:
+            if config.deduplication == "none":
+                return {"corpora": {}}
+            return {
+                "corpora": {corpus: duplicates(context, settings, corpus, notes, work) for corpus in config.choices}
+            }
+
+        artifact = store.build(
+            "duplicate_notes",
+            make,
+            inputs=[notes],
+            parameters=duplicate_parameters(settings),
+            code=["lang1_assets.ops.deduplication", "lang1_assets.ops.near_duplicates", "lang1_assets.ops.corpora"],
+            on_wait=context.log.warning,
+        )
+        return materialized(artifact, [duplicates_add_up(artifact.summary["corpora"])])
+
+    return _duplicate_notes
+
+
+def duplicate_parameters(settings: Settings) -> dict[str, Any]:
+    """What the duplicates depend on; the windows and types only when there are any."""
+    corpora = settings.corpora
+    if corpora.deduplication == "none":
+        return {"deduplication": "none"}
+    held = corpora.model_dump(mode="json", exclude={"hold_out_test_stays"})
+    return {name: value for name, value in held.items() if corpora.deduplication == "near" or name != "near_similarity"}
+
+
+def duplicates(
+    context: dg.AssetExecutionContext, settings: Settings, corpus: str, notes: Artifact, work: Path
+) -> dict[str, Any]:
+    """Duplicates among the notes of one corpus, so that none goes for a note that the corpus does not have."""
+    from lang1_assets.ops import deduplication
+
+    config = settings.corpora
+    report = deduplication.write_duplicates(
+        sorted((notes.path / "notes").glob("*.parquet")),
+        work / corpus,
+        chosen=chosen_notes(*config.choices[corpus]),
+        near_similarity=config.near_similarity if config.deduplication == "near" else None,
+        num_workers=settings.cleaning.num_workers,
+        notes_per_group=settings.cleaning.partition_rows,
+        on_progress=lambda done, total: context.log.info(f"duplicates of {corpus}: {done} of {total} parts"),
+    )
+    return dict(vars(report))
+
+
+def duplicates_add_up(corpora: Mapping[str, Mapping[str, Any]]) -> dg.AssetCheckResult:
+    wrong = [
+        name
+        for name, report in corpora.items()
+        if report["rows_in"] != report["rows_kept"] + sum(report["duplicates_by_reason"].values())
+    ]
+    rows = [
+        [
+            name,
+            report["rows_in"],
+            report["rows_kept"],
+            *(report["duplicates_by_reason"][why] for why in ("exact", "near")),
+        ]
+        for name, report in corpora.items()
+    ]
+    return dg.AssetCheckResult(
+        check_name="rows_in_equal_rows_out",
+        passed=not wrong,
+        description=f"wrong in {', '.join(wrong)}"
+        if wrong
+        else None
+        if rows
+        else "switched off: corpora.deduplication",
+        metadata={"notes": markdown_table(["corpus", "notes", "kept", "exact", "near"], rows)},
+    )
+
+
+def text_documents(settings: Settings, name: str, what: str, subset: str) -> dg.AssetsDefinition:
+    """Text in the SlimPajama layout, from the asset `NAME_source`."""
+
+    @dg.asset(
+        name=name,
+        deps=[f"{name}_source"],
         group_name=GROUP,
         owners=DATA_OWNER,
         kinds={"parquet"},
-        description="Web documents as Parquet, with their SlimPajama subset; broken lines are kept as rejects.",
-        check_specs=[dg.AssetCheckSpec("rows_in_equal_rows_out", asset="web_text", blocking=True)],
+        description=f"{what} as Parquet, {subset}; broken lines are kept as rejects.",
+        check_specs=[dg.AssetCheckSpec("rows_in_equal_rows_out", asset=name, blocking=True)],
     )
-    def _web_text(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+    def _text_documents(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         from lang1_assets.ops.web_text import read_web_text
 
-        source = store.get("web_text_source")
+        source = store.get(f"{name}_source")
         folder = source.path / "files" if (source.path / "files").is_symlink() else source.path
+
+        def make(work: Path) -> dict[str, Any]:
+            report = read_web_text(
+                folder,
+                work,
+                corpus=name,
+                num_workers=settings.cleaning.num_workers,
+                on_progress=lambda done, total: context.log.info(f"read {done} of {total} files of {name}"),
+            )
+            return dict(vars(report))
+
         artifact = store.build(
-            "web_text",
-            lambda work: dict(vars(read_web_text(folder, work))),
-            inputs=[source],
-            code=["lang1_assets.ops.web_text"],
-            on_wait=context.log.warning,
+            name, make, inputs=[source], code=["lang1_assets.ops.web_text"], on_wait=context.log.warning
         )
         return materialized(artifact, [rows_in_equal_rows_out(artifact.summary)])
 
-    return _web_text
+    return _text_documents
 
 
 def rows_in_equal_rows_out(summary: Mapping[str, Any]) -> dg.AssetCheckResult:

@@ -25,7 +25,7 @@ from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, materialized
 from lang1_assets.ops.sources.intake import flatten_source, source_layout
 from lang1_assets.ops.sources.layout import FLATTENED_KINDS, SourceLayout
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
-from lang1_assets.settings import Settings
+from lang1_assets.settings import Settings, TextSource
 from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, source_variables, sql_hash
 
 GROUP = "extract"
@@ -40,6 +40,7 @@ def build_assets(settings: Settings) -> list[Any]:
         hospital_exports(settings),
         external_hospital_exports(settings),
         web_text_source(settings),
+        *(text_source(name, source) for name, source in settings.text_sources.items()),
         warehouse(settings),
     ]
 
@@ -189,17 +190,35 @@ def take_web_text(settings: Settings, store: ArtifactStore) -> Artifact:
             parameters={"num_documents": source.num_documents, "seed": settings.seed},
             code=["lang1_assets.ops.hospital"],
         )
-    folder = source.path
-    assert folder is not None, "the profile requires a path for kind 'slimpajama'"
+    assert source.path is not None, "the profile requires a path for kind 'slimpajama'"
+    return take_text_files(store, "web_text_source", source.path, "web_text.path")
+
+
+def text_source(name: str, source: TextSource) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"{name}_text_source",
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"json"},
+        description=f"The text that the profile calls '{name}', read from the folder that it names, in the SlimPajama layout.",
+    )
+    def _text_source(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        return materialized(take_text_files(store, f"{name}_text_source", source.path, f"text_sources.{name}.path"))
+
+    return _text_source
+
+
+def take_text_files(store: ArtifactStore, artifact: str, folder: Path, setting: str) -> Artifact:
+    """A folder of text as it is: linked, never copied; names, sizes and times of its files make the fingerprint."""
     files = sorted([*folder.glob("**/*.jsonl"), *folder.glob("**/*.jsonl.zst")])
     if not files:
-        raise dg.Failure(f"{folder}: no .jsonl or .jsonl.zst files; set web_text.path to the folder that holds them")
+        raise dg.Failure(f"{folder}: no .jsonl or .jsonl.zst files; set {setting} to the folder that holds them")
 
     def make(work: Path) -> dict[str, Any]:
         (work / "files").symlink_to(folder, target_is_directory=True)
         return {"num_files": len(files), "num_bytes": sum(file.stat().st_size for file in files), "synthetic": False}
 
-    return store.build("web_text_source", make, parameters={"path": str(folder), "listing": listing_hash(files)})
+    return store.build(artifact, make, parameters={"path": str(folder), "listing": listing_hash(files)})
 
 
 def dbt_project(settings: Settings) -> DbtProject:

@@ -16,37 +16,47 @@ from lang1_assets.settings import Corpora, Settings
 
 GROUP = "tokens"
 
-SOURCES: dict[str, tuple[str, str, str, str]] = {
-    "notes": ("clean_notes", "notes", "note_id", "inpatient hospital notes"),
-    "notes_plus": ("clean_notes", "notes", "note_id", "hospital, pathology and radiology notes"),
-    "web_text": ("web_text", "documents", "document_id", "web text"),
-}
-"""Corpus -> artifact, its folder of Parquet files, id column, and what it holds."""
+CLINICAL = {"notes": "inpatient hospital notes", "notes_plus": "hospital, pathology and radiology notes"}
+
+
+def documents_of(corpus: str) -> tuple[str, str, str]:
+    """The artifact with a corpus's documents, its folder of Parquet files, and its id column."""
+    if corpus in CLINICAL:
+        return "clean_notes", "notes", "note_id"
+    return "web_text" if corpus == "web_text" else f"{corpus}_text", "documents", "document_id"
 
 
 def filter_of(settings: Settings, corpus: str, tables: Artifact) -> pl.Expr | None:
-    corpora = settings.corpora
-    if corpus == "web_text":
+    """Which rows of the documents a corpus takes; duplicates are left out by their ids besides."""
+    if corpus not in CLINICAL:
         return None
     cohorts = [tables.path / f"cohort_{task}.parquet" for task in TASKS]
+    corpora = settings.corpora
     held_out = held_out_stays(cohorts, settings.cohorts.headline_split) if corpora.hold_out_test_stays else []
-    if corpus == "notes":
-        return chosen_notes(corpora.notes_types, corpora.notes_window, held_out)
-    return chosen_notes(None, corpora.notes_plus_window, held_out)
+    return chosen_notes(*corpora.choices[corpus], held_out)
 
 
-def corpus_parameters(settings: Settings) -> dict[str, Any]:
-    return {"corpora": settings.corpora.model_dump(mode="json"), "headline_split": settings.cohorts.headline_split}
+def corpus_parameters(settings: Settings, corpus: str) -> dict[str, Any]:
+    corpora = settings.corpora
+    types, window = corpora.choices[corpus]
+    return {
+        "note_types": types,
+        "window": window,
+        "hold_out_test_stays": corpora.hold_out_test_stays,
+        "headline_split": settings.cohorts.headline_split,
+    }
 
 
 def described(corpora: Corpora, corpus: str) -> str:
-    window = {"notes": corpora.notes_window, "notes_plus": corpora.notes_plus_window}.get(corpus)
-    what = SOURCES[corpus][3]
+    if corpus not in CLINICAL:
+        return "web text" if corpus == "web_text" else f"the text that the profile calls '{corpus}'"
+    _, window = corpora.choices[corpus]
+    what = CLINICAL[corpus] + ("" if corpora.deduplication == "none" else ", without duplicates")
     return f"{what}, {window[0]} to before {window[1]}" if window else what
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [tokenizer(settings), *(token_shards(settings, corpus) for corpus in SOURCES)]
+    return [tokenizer(settings), *(token_shards(settings, corpus) for corpus in settings.corpus_names)]
 
 
 def tokenizer(settings: Settings) -> dg.AssetsDefinition:
@@ -124,12 +134,18 @@ def alternate(first: list[str], second: list[str]) -> Iterator[str]:
 
 
 def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
-    source_name, folder, id_column, _ = SOURCES[corpus]
-    is_clinical = corpus != "web_text"
+    source_name, folder, id_column = documents_of(corpus)
+    is_clinical = corpus in CLINICAL
+    is_thinned = is_clinical and settings.corpora.deduplication != "none"
 
     @dg.asset(
         name=f"{corpus}_tokens",
-        deps=[source_name, "tokenizer", *(f"cohort_{task}" for task in TASKS if is_clinical)],
+        deps=[
+            source_name,
+            "tokenizer",
+            *(["duplicate_notes"] if is_clinical else []),
+            *(f"cohort_{task}" for task in TASKS if is_clinical),
+        ],
         group_name=GROUP,
         owners=DATA_OWNER,
         kinds={"parquet", "huggingface"},
@@ -142,6 +158,7 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
 
         source, tokens = store.get(source_name), store.get("tokenizer")
         tables = store.get("warehouse")
+        duplicates = store.get("duplicate_notes") if is_thinned else None
 
         def make(work: Path) -> dict[str, Any]:
             report = shards.write_shards(
@@ -156,17 +173,18 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
                 num_workers=settings.shards.num_workers,
                 on_progress=lambda done, total: context.log.info(f"tokenized {done} of {total} files"),
                 filter=filter_of(settings, corpus, tables),
+                left_out=duplicates.path / corpus if duplicates else None,
             )
             return dict(vars(report))
 
         artifact = store.build(
             f"{corpus}_tokens",
             make,
-            inputs=[source, tokens, *([tables] if is_clinical else [])],
+            inputs=[source, tokens, *([tables] if is_clinical else []), *([duplicates] if duplicates else [])],
             parameters={
                 **settings.shards.model_dump(exclude={"num_workers"}),
                 "seed": settings.seed,
-                **(corpus_parameters(settings) if is_clinical else {}),
+                **(corpus_parameters(settings, corpus) if is_clinical else {}),
             },
             code=["lang1_assets.ops.shards", "lang1_assets.ops.tokenizer", "lang1_assets.ops.corpora"],
             on_wait=context.log.warning,

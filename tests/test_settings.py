@@ -48,6 +48,21 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("finetune: {global_batch_size: 13}", "not a multiple"),
         ("finetune: {search: {low: 1.0, high: 0.1}}", "is above high"),
         ("web_text: {path: x}", "set kind: slimpajama"),
+        (
+            "variants: {a: {mixture: {notes: 1, biomedical: 15}}}",
+            r"variants\.a\.mixture names biomedical; known: notes, notes_plus, ",
+        ),
+        (
+            "text_sources: {pmc: {path: x}}\nvariants: {a: {mixture: {pcm: 1}}}",
+            r"names pcm; known: notes, notes_plus, web_text, pmc",
+        ),
+        ("text_sources: {notes: {path: x}}", r"text_sources\.notes: the name is taken"),
+        ("text_sources: {web: {path: x}}", r"text_sources\.web: the name is taken"),
+        ("text_sources: {Pub-Med: {path: x}}", r"text_sources\.Pub-Med"),
+        ("text_sources: {pmc: {}}", r"text_sources\.pmc\.path: missing"),
+        ("text_sources: {pmc: {pathh: x}}", r"text_sources\.pmc\.pathh: unknown setting; did you mean 'path'"),
+        ("corpora: {deduplication: fuzzy}", r"corpora\.deduplication"),
+        ("corpora: {near_similarity: 1.2}", r"corpora\.near_similarity"),
     ],
 )
 def test_impossible_values(tmp_path: Path, text: str, part: str) -> None:
@@ -77,6 +92,20 @@ def test_extends_cycle(tmp_path: Path) -> None:
 def test_relative_paths_belong_to_their_profile(tmp_path: Path) -> None:
     settings = load_settings(write(tmp_path, "source: {kind: tables, path: tables}"))
     assert settings.source.path == tmp_path / "tables"
+
+
+def test_any_number_of_text_sources_can_be_mixed(tmp_path: Path) -> None:
+    """Continual pretraining on biomedical : clinical : general = 15 : 1 : 4 (M70)."""
+    settings = load_settings(
+        write(
+            tmp_path,
+            "text_sources: {biomedical: {path: pmc}, law: {path: /data/law}}\n"
+            "variants: {me: {mixture: {biomedical: 15, notes_plus: 1, web_text: 4}}}",
+        )
+    )
+    assert settings.text_sources["biomedical"].path == tmp_path / "pmc"
+    assert settings.corpus_names == ("notes", "notes_plus", "web_text", "biomedical", "law")
+    assert settings.variants["me"].mixture == {"biomedical": 15, "notes_plus": 1, "web_text": 4}
 
 
 def test_variants_are_replaced_whole(tmp_path: Path) -> None:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from lang1_assets.ops.processes import WorkerDiedError, in_order
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FIELDS = ("dtype", "vocab_size", "tokenizer_sha256", "shards")
@@ -59,6 +57,7 @@ class Job:
     dtype: str
     boundaries: tuple[int, int]
     filter: bytes | None
+    left_out: Path | None
     held_out: str | None = None
     """A document that goes to validation whatever its hash."""
 
@@ -83,6 +82,7 @@ def write_shards(
     num_workers: int,
     on_progress: Callable[[int, int], None],
     filter: pl.Expr | None = None,
+    left_out: Path | None = None,
 ) -> ShardsReport:
     """Tokenize documents into `output`; the same files for any number of workers.
 
@@ -91,6 +91,7 @@ def write_shards(
         shard_tokens: a shard is closed once it holds this many tokens.
         on_progress: told (jobs done, jobs in all); a job is 50,000 rows of a file.
         filter: which rows of the Parquet files belong to this corpus.
+        left_out: a folder with a Parquet file of the same name for each of these files, whose ids are left out.
 
     Raises:
         ShardError: fewer than two documents are left by the filter, or a file cannot be read or has an empty id or text.
@@ -113,6 +114,7 @@ def write_shards(
         dtype="<u2" if vocab_size <= 2**16 else "<u4",
         boundaries=boundary_ids(tokenizer_folder),
         filter=None if filter is None else filter.meta.serialize(),
+        left_out=left_out,
     )
     jobs = plan(parquet_files, template)
     results = run_jobs(jobs, num_workers, on_progress)
@@ -153,30 +155,10 @@ def num_rows_of(path: Path, columns: Sequence[str]) -> int:
 
 
 def run_jobs(jobs: list[Job], num_workers: int, on_progress: Callable[[int, int], None]) -> list[JobResult]:
-    results = []
-    for result in in_order(jobs, min(num_workers, len(jobs))):
-        results.append(result)
-        on_progress(len(results), len(jobs))
-    return results
-
-
-def in_order(jobs: list[Job], num_workers: int) -> Iterator[JobResult]:
-    if num_workers <= 1:
-        yield from map(write_job_shards, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(num_workers, mp_context=context, initializer=use_one_thread) as pool:
-            yield from pool.map(write_job_shards, jobs)
-    except BrokenProcessPool:
-        raise ShardError(
-            "a tokenizing process died, most likely for want of memory; lower shards.num_workers or shards.shard_tokens"
-        ) from None
-
-
-def use_one_thread() -> None:
-    """Before either library starts its threads: the processes are the parallelism."""
-    os.environ.update(RAYON_NUM_THREADS="1", POLARS_MAX_THREADS="1", TOKENIZERS_PARALLELISM="false")
+        return list(in_order(write_job_shards, jobs, num_workers, on_progress))
+    except WorkerDiedError as error:
+        raise ShardError(f"{error}; lower shards.num_workers or shards.shard_tokens") from None
 
 
 def hold_out_at_least_one(jobs: list[Job], results: list[JobResult]) -> list[JobResult]:
@@ -223,6 +205,9 @@ def read_documents(job: Job) -> pl.DataFrame:
     scan = pl.scan_parquet(job.source).slice(job.start, DOCUMENTS_PER_JOB)
     if job.filter is not None:
         scan = scan.filter(pl.Expr.deserialize(job.filter))
+    if job.left_out is not None:
+        others = pl.scan_parquet(job.left_out / job.source.name).select(job.id_column)
+        scan = scan.join(others, on=job.id_column, how="anti", maintain_order="left")
     try:
         documents = scan.select(job.id_column, job.text_column).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -356,6 +341,10 @@ class TokenShards:
         if found != expected:
             raise ShardError(f"{path}: {found} bytes, the manifest says {expected}; materialize these shards again")
         return np.memmap(path, dtype=self.dtype, mode="r")
+
+    def checksums(self) -> dict[Path, str]:
+        """The sha256 that each file of this split had when it was written."""
+        return {self._folder / shard["file"]: shard["sha256"] for shard in self._shards}
 
     def verify(self) -> None:
         """Read every shard and compare its checksum.

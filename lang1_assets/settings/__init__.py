@@ -8,7 +8,7 @@ that names them. Every problem in a profile is reported at once, each with its f
 from lang1_assets.settings.corpus import Corpora
 from lang1_assets.settings.profile import Settings
 from lang1_assets.settings.reading import PROFILE_FOLDER, SettingsError, lang1_home, load_settings, profile_path
-from lang1_assets.settings.sources import Source
+from lang1_assets.settings.sources import Source, TextSource
 from lang1_assets.settings.training import CORPORA, RECIPES
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Source",
+    "TextSource",
     "lang1_home",
     "load_settings",
     "profile_path",

@@ -33,6 +33,16 @@ class Corpora(Section):
     """Hospital, pathology and radiology notes, 2003 to 2023."""
     hold_out_test_stays: bool = True
     """Leave out every note of the stays that the latest test is about: also those written before its first day."""
+    deduplication: Literal["none", "exact", "near"] = "none"
+    """Leave out notes that the same person's record says already: none (the paper), equal texts, or nearly equal ones too.
+    Labelled examples are built from all notes whatever this says."""
+    near_similarity: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Least Jaccard similarity (runs of five words) of nearly equal notes."""
+
+    @property
+    def choices(self) -> dict[str, tuple[tuple[str, ...] | None, DateWindow | None]]:
+        """Of each clinical corpus: its note types, and its window of writing dates; None takes all."""
+        return {"notes": (self.notes_types, self.notes_window), "notes_plus": (None, self.notes_plus_window)}
 
 
 class TokenizerSource(Section):

@@ -12,8 +12,8 @@ from lang1_assets.settings.cohorts import Cohorts
 from lang1_assets.settings.corpus import Cleaning, Corpora, Shards, TokenizerSource
 from lang1_assets.settings.launch import Launch
 from lang1_assets.settings.section import PositiveInt, Section
-from lang1_assets.settings.sources import Source, WebText
-from lang1_assets.settings.training import Finetune, Model, Pretrain, Variant
+from lang1_assets.settings.sources import Source, TextSource, WebText
+from lang1_assets.settings.training import CORPORA, Finetune, Model, Pretrain, Variant
 
 
 class Evaluate(Section):
@@ -24,6 +24,10 @@ class Evaluate(Section):
     """Bootstrap resamples behind each interval (paper 5.5)."""
     transfer: bool = True
     """Whether a model finetuned on one task is scored on the others too (Fig. 5a)."""
+    trajectory_examples: PositiveInt = 2_000
+    """Notes of each task on which every checkpoint of the trajectory is scored zero-shot (Fig. 3b)."""
+    trajectory_questions: PositiveInt = 1_000
+    """Comprehension questions that every checkpoint is asked (Fig. 3a)."""
 
 
 class Operate(Section):
@@ -43,6 +47,8 @@ class Settings(Section):
     seed: int = 3407
     source: Source = Source()
     web_text: WebText = WebText()
+    text_sources: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], TextSource] = {}
+    """Any number of corpora of text beside the web text, by name; each has assets of its own."""
     cohorts: Cohorts = Cohorts()
     corpora: Corpora = Corpora()
     cleaning: Cleaning = Cleaning()
@@ -68,6 +74,26 @@ class Settings(Section):
             if not key.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"variants.{key}: use letters, digits, '-' and '_' only")
         return self
+
+    @model_validator(mode="after")
+    def _corpora_known(self) -> Settings:
+        # These name assets: NAME_text and NAME_tokens.
+        taken = sorted({*CORPORA, "web"} & set(self.text_sources))
+        if taken:
+            raise ValueError(f"text_sources.{taken[0]}: the name is taken; choose another one")
+        for key, variant in self.variants.items():
+            unknown = sorted(set(variant.mixture) - set(self.corpus_names))
+            if unknown:
+                raise ValueError(
+                    f"variants.{key}.mixture names {', '.join(unknown)}; known: {', '.join(self.corpus_names)}. Correct "
+                    f"the name, or say where the text is with text_sources.{unknown[0]}.path"
+                )
+        return self
+
+    @property
+    def corpus_names(self) -> tuple[str, ...]:
+        """Everything that a variant can mix."""
+        return (*CORPORA, *self.text_sources)
 
     @property
     def main_variant(self) -> str:

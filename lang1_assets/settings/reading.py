@@ -73,6 +73,8 @@ def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
+    sources = values.get("text_sources")
+    named = {f"text_sources.{name}": held for name, held in sources.items()} if isinstance(sources, dict) else {}
     for section, field in (
         ("source", "path"),
         ("source", "remittances"),
@@ -83,8 +85,9 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         ("launch", "hostfile"),
         ("launch", "slurm_script"),
         ("pretrain", "start_from"),
+        *((name, "path") for name in named),
     ):
-        held = values.get(section)
+        held = (values | named).get(section)
         if isinstance(held, dict) and isinstance(held.get(field), str):
             held[field] = str((folder / Path(held[field]).expanduser()).resolve())
 

@@ -69,6 +69,13 @@ class Source(Section):
         return "postgres" if self.postgres_schema else "duckdb"
 
 
+class TextSource(Section):
+    """A further corpus of text, for continual pretraining say (M70); variants mix it under its name in the profile."""
+
+    path: Path
+    """Folder of `.jsonl.zst` or `.jsonl` files in the SlimPajama layout."""
+
+
 class WebText(Section):
     """Where the web text comes from."""
 

@@ -180,7 +180,9 @@ def test_a_running_cluster_whose_worker_is_killed_gives_the_same_files(tmp_path:
     assert (report.rows_in, report.rows_kept) == (90, 60)
     parts = sorted((tmp_path / "out" / "notes").iterdir())
     assert [part.name for part in parts] == [f"part-{number:05d}.parquet" for number in range(19)]
-    assert len(pl.read_parquet(tmp_path / "out" / "rejects" / "*.parquet")) == 30
+    here = run(notes, tmp_path / "here", num_workers=2, partition_rows=5)
+    assert contents(tmp_path / "here") == contents(tmp_path / "out")
+    assert (here.num_words, here.rejects_by_reason) == (report.num_words, report.rejects_by_reason)
 
 
 def test_unreadable_input_is_named(tmp_path: Path, notes: list[Path]) -> None:

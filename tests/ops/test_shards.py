@@ -145,6 +145,27 @@ def test_the_filter_chooses_rows(files: list[Path], tokenizer: Path, tmp_path: P
     assert sorted(both) == sorted(tokens_of(number) for number in (3, 5, 41))
 
 
+def test_what_is_left_out_is_looked_up_file_by_file(files: list[Path], tokenizer: Path, tmp_path: Path) -> None:
+    """N41 is in the second file: the first file's list says nothing of it, and a list may name what the filter left out."""
+    left_out = tmp_path / "left_out"
+    left_out.mkdir()
+    for path, ids in zip(files, (["N3", "N41", "N39"], ["N50"]), strict=True):
+        pl.DataFrame({"note_id": ids}).write_parquet(left_out / path.name)
+    report = write(
+        files, tokenizer, tmp_path / "out", left_out=left_out, filter=pl.col("note_id") != "N39", num_workers=2
+    )
+    assert report.num_documents + report.num_val_documents == NUM_DOCUMENTS - 3
+    both = read_documents(tmp_path / "out", "train") + read_documents(tmp_path / "out", "val")
+    assert sorted(both) == sorted(tokens_of(number) for number in range(NUM_DOCUMENTS) if number not in (3, 39, 50))
+
+
+def test_a_list_of_what_to_leave_out_that_is_missing_is_an_error(
+    files: list[Path], tokenizer: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ShardError, match=r"a\.parquet: cannot be read"):
+        write(files, tokenizer, tmp_path / "out", left_out=tmp_path / "nowhere")
+
+
 def test_a_large_vocabulary_takes_four_bytes(files: list[Path], tmp_path: Path) -> None:
     tokenizer = write_tokenizer(tmp_path / "large", num_extra=70_000)
     write(files[:1], tokenizer, tmp_path / "out")

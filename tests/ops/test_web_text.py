@@ -6,6 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lang1_assets.ops import web_text
 from lang1_assets.ops.web_text import WebTextError, read_web_text
@@ -68,7 +70,99 @@ def test_documents_are_written_file_by_file(tmp_path: Path, source: Path, monkey
     monkeypatch.setattr(web_text, "READ_BYTES", 5)
     read_web_text(source, tmp_path)
     sizes = {path.name: len(pl.read_parquet(path)) for path in sorted((tmp_path / "documents").iterdir())}
-    assert sizes == {"part-00000.parquet": 2, "part-00001.parquet": 2, "part-00002.parquet": 1}
+    assert sizes == {"part-00000-00000.parquet": 2, "part-00000-00001.parquet": 1, "part-00001-00000.parquet": 2}
+
+
+def test_a_file_of_long_documents_is_cut_by_bytes(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_text, "BYTES_PER_FILE", len(line("two")) + 1)
+    read_web_text(source, tmp_path)
+    sizes = [len(pl.read_parquet(path)) for path in sorted((tmp_path / "documents").iterdir())]
+    assert sizes == [2, 1, 2]
+
+
+def test_any_number_of_processes_writes_the_same_files(tmp_path: Path, source: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    one = read_web_text(source, tmp_path / "one", on_progress=lambda done, total: seen.append((done, total)))
+    two = read_web_text(source, tmp_path / "two", num_workers=2)
+    assert one == two
+    assert seen == [(1, 2), (2, 2)]
+    files = [
+        {str(p.relative_to(f)): p.read_bytes() for p in sorted(f.rglob("*.parquet"))}
+        for f in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert files[0] == files[1]
+    assert len(files[0]) == 3
+
+
+def parsed_by_the_letter(raw: bytes) -> tuple[str, str] | str | None:
+    """The standard library alone, every step spelled out."""
+    if not raw.strip():
+        return None
+    try:
+        row = json.loads(raw)
+    except (ValueError, RecursionError):
+        return "not_json"
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        return "no_text"
+    if not row["text"].strip():
+        return "empty"
+    meta = row.get("meta")
+    subset = meta.get("redpajama_set_name") if isinstance(meta, dict) else None
+    subset = subset if isinstance(subset, str) else "unknown"
+    try:
+        (subset + row["text"]).encode()
+    except UnicodeEncodeError:
+        return "not_unicode"
+    return subset, row["text"]
+
+
+TEXTS = st.text(st.characters(), max_size=8) | st.sampled_from(["", " ", "\u2003", "a\x00", "NaN"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=2),
+    max_leaves=3,
+)
+ROWS = st.fixed_dictionaries(
+    {},
+    optional={
+        "text": TEXTS | VALUES,
+        "meta": VALUES | st.fixed_dictionaries({"redpajama_set_name": TEXTS | VALUES}),
+        "other": VALUES,
+    },
+)
+LINES = st.one_of(
+    st.builds(
+        lambda row, ascii: json.dumps(row, ensure_ascii=ascii).encode("utf-8", "surrogatepass"),
+        ROWS | VALUES,
+        st.booleans(),
+    ),
+    st.binary(max_size=12),
+    st.text('{}[]":,tex01e.-+NaN\\ud80 \t\r', max_size=14).map(str.encode),
+    st.sampled_from(
+        [
+            b'{"text": "a", "text": "b"}',
+            b'{"text": 1, "text": "b"}',
+            b'\xef\xbb\xbf{"text": "a"}',
+            b'{"text": "a", "n": NaN}',
+            b'{"text": "a", "n": 1e999}',
+            b'{"text": "a", "n": 123456789012345678901234567890}',
+            b'{"text": "\\ud83d\\ude00"}',
+            b'{"text": "\\ude00\\ud83d"}',
+            b'{"text": "tab\there"}',
+            b'{"text": "a"}\r',
+            b'\x0c{"text": "a"}',
+            b"{'text': 'a'}",
+            '{"text": "a"}'.encode("utf-16"),
+        ]
+    ),
+)
+
+
+@given(LINES)
+def test_a_line_is_read_as_by_the_standard_library(raw: bytes) -> None:
+    assert web_text.parse(raw) == parsed_by_the_letter(raw)
 
 
 def test_a_file_cut_short_is_an_error_that_names_it(tmp_path: Path, source: Path) -> None:
