@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
-from lang1_assets import checks, clean, evaluate, extract, finetune, label, operate, pretrain, report, tokens
+from lang1_assets import checks, clean, evaluate, extract, finetune, label, operate, pretrain, report, study, tokens
 from lang1_assets.console import progress_logger
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import ArtifactStore
@@ -42,7 +42,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     Args:
         resources: replaces the default resource of the same name, for tests.
     """
-    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, report)
+    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, study, report)
     return dg.Definitions(
         assets=[asset for stage in stages for asset in stage.build_assets(settings)] + operate.build_assets(settings),
         asset_checks=checks.build_checks(settings),
@@ -59,7 +59,7 @@ def build_jobs(settings: Settings) -> list[Any]:
     recipes = settings.finetune.recipes
     models = [
         "pretrained_model",
-        "comprehension",
+        "trajectory_evaluation",
         "zero_shot_evaluation",
         *(f"finetuned_{recipe}" for recipe in recipes),
         *(f"{recipe}_evaluation" for recipe in recipes),
@@ -69,7 +69,7 @@ def build_jobs(settings: Settings) -> list[Any]:
     )
     tables = dg.AssetSelection.groups("extract", "label")
     # The tables of the warehouse are built together.
-    corpus = dg.AssetSelection.assets("pretrained_model", "comprehension").upstream() | dg.AssetSelection.assets(
+    corpus = dg.AssetSelection.assets("pretrained_model", "trajectory_evaluation").upstream() | dg.AssetSelection.assets(
         *extract.warehouse(settings).keys
     )
     return [
@@ -83,7 +83,7 @@ def build_jobs(settings: Settings) -> list[Any]:
             CORPUS_JOB,
             selection=corpus,
             config=FROM_THE_UI,
-            description="The corpus half: notes and web text to a pretrained model and its comprehension.",
+            description="The corpus half: notes and web text to a pretrained model and what emerged in it.",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Evaluation: every model on the five tasks and their test splits, and comprehension along the trajectory (paper 5.5)."""
+"""Evaluation: every model on the five tasks and their test splits (paper 5.5)."""
 
 import json
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import RECIPES, Settings
+from lang1_assets.supplied import example_files, supplied_examples
 
 GROUP = "evaluate"
 ZERO_SHOT = "zero_shot"
@@ -33,7 +34,7 @@ CODE = [
 
 def build_assets(settings: Settings) -> list[Any]:
     modes = (ZERO_SHOT, *RECIPES)
-    return [comprehension(settings), harness_tasks(settings), *(evaluation(settings, mode) for mode in modes)]
+    return [harness_tasks(settings), *(evaluation(settings, mode) for mode in modes)]
 
 
 def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
@@ -65,7 +66,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         key = context.partition_key
         model = store.get(f"{model_asset}/{key}")
-        examples = supplied_examples(store, tasks)
+        examples = examples_to_score(store, tasks)
         hospital = store.get("hospital_exports")
         inputs = [model, *examples.values(), hospital]
 
@@ -111,16 +112,15 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
     return _evaluation
 
 
-def supplied_examples(store: ArtifactStore, tasks: Sequence[str]) -> dict[str, Artifact]:
-    """The labelled notes of each task that the source supplies; the others are switched off and said so where they are made.
+def examples_to_score(store: ArtifactStore, tasks: Sequence[str]) -> dict[str, Artifact]:
+    """The labelled notes of each task that the source supplies.
 
     Raises:
         dg.Failure: the source supplies none of them.
     """
-    found = {task: store.get(f"{task}_examples") for task in tasks}
-    supplied = {task: artifact for task, artifact in found.items() if not artifact.summary["switched_off"]}
+    supplied = supplied_examples(store, tasks)
     if not supplied:
-        reasons = "; ".join(f"{task}: {artifact.summary['switched_off']}" for task, artifact in found.items())
+        reasons = "; ".join(f"{task}: {store.get(f'{task}_examples').summary['switched_off']}" for task in tasks)
         raise dg.Failure(f"Nothing to evaluate. {reasons}.", allow_retries=False)
     return supplied
 
@@ -149,7 +149,7 @@ def predict(
         batch_size=settings.evaluate.batch_size,
         seed=settings.seed,
     )
-    files = {task: artifact.path / "examples.parquet" for task, artifact in examples.items()}
+    files = example_files(examples)
     return scoring.predict(model_folder(mode, model), files, settings.cohorts.test_splits, config, context.log.info)
 
 
@@ -243,85 +243,6 @@ def too_good(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
     )
 
 
-def comprehension(settings: Settings) -> dg.AssetsDefinition:
-    @dg.asset(
-        name="comprehension",
-        deps=["pretrained_model", "web_text_source"],
-        partitions_def=variant_partitions(settings),
-        group_name=GROUP,
-        owners=RESEARCH_OWNER,
-        kinds={"torch"},
-        pool="accelerator",
-        description="Zero-shot accuracy on multiple-choice comprehension questions for each checkpoint of the trajectory.",
-        check_specs=[dg.AssetCheckSpec("not_below_chance", asset="comprehension")],
-    )
-    def _comprehension(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        key = context.partition_key
-        model, web = store.get(f"pretrained_model/{key}"), store.get("web_text_source")
-        artifact = store.build(
-            f"comprehension/{key}",
-            lambda work: measure_comprehension(context, settings, model, questions_file(settings, web)),
-            inputs=[model, web],
-            parameters={"questions": str(settings.web_text.questions), "batch_size": settings.evaluate.batch_size},
-            code=["lang1_assets.ops.evaluation", "lang1_assets.ops.questions"],
-            on_wait=context.log.warning,
-        )
-        rows = artifact.summary["rows"]
-        shown = [[row["checkpoint"], row["accuracy"], row["standard_error"], row["n"]] for row in rows]
-        table = markdown_table(["checkpoint", "accuracy", "standard error", "n"], shown)
-        return materialized(artifact, [not_below_chance(rows, artifact.summary.get("chance"))], accuracy=table)
-
-    return _comprehension
-
-
-def not_below_chance(rows: Sequence[dict[str, Any]], chance: float | None) -> dg.AssetCheckResult:
-    """A last checkpoint clearly below chance points at options or answers that are mixed up."""
-    last = rows[-1] if rows else None
-    passed = last is None or chance is None or last["accuracy"] + 3 * last["standard_error"] >= chance
-    return dg.AssetCheckResult(
-        check_name="not_below_chance",
-        passed=bool(passed),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"accuracy": last["accuracy"], "chance": chance} if last and chance else {},
-    )
-
-
-def questions_file(settings: Settings, web: Artifact) -> Path | None:
-    if settings.web_text.questions is not None:
-        return settings.web_text.questions
-    embedded = web.path / "questions.parquet"
-    return embedded if embedded.exists() else None
-
-
-def measure_comprehension(
-    context: dg.AssetExecutionContext, settings: Settings, model: Artifact, path: Path | None
-) -> dict[str, Any]:
-    from lang1_assets.ops.evaluation import comprehension_accuracy
-    from lang1_assets.ops.questions import read_questions
-
-    if path is None:
-        return {"rows": [], "note": "No questions: set web_text.questions in the profile."}
-    questions = read_questions(path, settings.seed)
-    rows = []
-    for name in model.summary["trajectory"]:
-        folder = model.path / "trajectory" / name
-        accuracy, error, n = comprehension_accuracy(
-            folder, questions, settings.model.context_length, settings.evaluate.batch_size
-        )
-        context.log.info(f"{name}: accuracy {accuracy:.3f} on {n} questions")
-        rows.append(
-            {
-                "checkpoint": name,
-                "tokens": int(name.split("-")[1]),
-                "accuracy": accuracy,
-                "standard_error": error,
-                "n": n,
-            }
-        )
-    chance = sum(1 / len(options) for options in questions["options"]) / len(questions)
-    return {"rows": rows, "chance": chance}
-
-
 def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="harness_tasks",
@@ -334,7 +255,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("every_task_is_written", asset="harness_tasks")],
     )
     def _harness_tasks(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        examples = supplied_examples(store, tuple(TASKS))
+        examples = examples_to_score(store, tuple(TASKS))
         tokens = store.get("tokenizer")
 
         def make(work: Path) -> dict[str, Any]:
@@ -342,7 +263,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
 
             num_notes = write_harness_tasks(
                 work,
-                {task: artifact.path / "examples.parquet" for task, artifact in examples.items()},
+                example_files(examples),
                 settings.cohorts.headline_split,
                 tokens.path,
                 settings.finetune.note_tokens,

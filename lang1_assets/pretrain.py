@@ -13,7 +13,8 @@ from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
-from lang1_assets.settings import CORPORA, Settings
+from lang1_assets.settings import Settings
+from lang1_assets.supplied import example_files, questions_file, supplied_examples
 
 GROUP = "pretrain"
 JOB = "lang1_assets.ops.pretraining"
@@ -55,15 +56,15 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
         tokens = store.get("tokenizer")
 
         def make(work: Path) -> dict[str, Any]:
-            monitored = {name: store.get(name) for name in monitored_assets(settings)}
-            config = {**job_config(settings, key, corpora, tokens), "monitoring": monitoring(settings, monitored)}
+            monitored = [store.get(name) for name in monitored_assets(settings)]
+            config = {**job_config(settings, key, corpora, tokens), "monitoring": monitoring(settings, store)}
             with tracking.run(
                 context,
                 experiment="pretrain",
                 name=key,
                 work=work,
                 params={"profile": settings.name, "variant": key, **config},
-                inputs=[*corpora.values(), tokens, *monitored.values()],
+                inputs=[*corpora.values(), tokens, *monitored],
             ) as run:
                 if settings.variants[key].random_weights:
                     summary = write_random_model(config, work)
@@ -131,13 +132,12 @@ def monitored_assets(settings: Settings) -> list[str]:
     return [*(f"{task}_examples" for task in TASKS), "web_text_source"]
 
 
-def monitoring(settings: Settings, monitored: dict[str, Artifact]) -> dict[str, Any] | None:
+def monitoring(settings: Settings, store: ArtifactStore) -> dict[str, Any] | None:
     """The job's `MonitoringConfig`: the tasks that the source supplies, and questions where there are any."""
-    if not monitored:
+    if settings.pretrain.monitor_every_steps is None:
         return None
-    embedded = monitored["web_text_source"].path / "questions.parquet"
-    questions = settings.web_text.questions or (embedded if embedded.exists() else None)
-    supplied = {task: item for task in TASKS if not (item := monitored[f"{task}_examples"]).summary["switched_off"]}
+    questions = questions_file(settings, store.get("web_text_source"))
+    files = example_files(supplied_examples(store, TASKS))
     return {
         "every_steps": settings.pretrain.monitor_every_steps,
         "examples": {task: str(item.path / "examples.parquet") for task, item in supplied.items()},

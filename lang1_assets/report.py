@@ -30,7 +30,7 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         name="report",
         deps=[
             *(f"{mode}_evaluation" for mode in modes_of(settings)),
-            "comprehension",
+            "trajectory_evaluation",
             "corpus_statistics",
             "cohort_counts",
             "rejects",
@@ -47,10 +47,8 @@ def report(settings: Settings) -> dg.AssetsDefinition:
             raise dg.Failure("Nothing has been evaluated yet: materialize 'zero_shot_evaluation' for a variant first.")
         shared = [store.get(name) for name in ("warehouse", "clean_notes", *(f"{task}_examples" for task in TASKS))]
         models = [store.get(f"pretrained_model/{variant}") for variant in dict.fromkeys(v for _, v in found)]
-        comprehension = [
-            item for m in models if (item := store.find(m.name.replace("pretrained_model", "comprehension")))
-        ]
-        inputs = [*found.values(), *shared, *models, *comprehension]
+        trajectories = [item for model in models if (item := trajectory_of(store, model))]
+        inputs = [*found.values(), *shared, *models, *trajectories]
 
         def make(work: Path) -> dict[str, Any]:
             # Jinja and scipy take their time to import; the definitions do without them.
@@ -104,8 +102,6 @@ def gather(
 
     warehouse, clean = store.get("warehouse"), store.get("clean_notes")
     main = models[0]
-    comprehension = store.find(main.name.replace("pretrained_model", "comprehension"))
-    points, chance = comprehension_points(comprehension)
     return ReportData(
         title="ReMedE on the embedded hospital" if settings.is_synthetic else f"ReMedE: {settings.description}",
         profile=settings.name,
@@ -120,8 +116,7 @@ def gather(
         stages=stage_counts(warehouse, clean),
         rejects=tuple(sources.reject_counts(all_rejects(warehouse, clean))),
         loss_curves=tuple(sources.read_loss_curves(main.path / "metrics.jsonl")),
-        comprehension=points,
-        comprehension_chance=chance,
+        trajectory=trajectory_points(trajectory_of(store, main)),
         dagster_url=tracking.dagster_url,
         mlflow_url=tracking.ui_url,
         num_resamples=settings.evaluate.num_resamples,
@@ -217,21 +212,16 @@ def all_rejects(warehouse: Artifact, clean: Artifact) -> pl.DataFrame:
     )
 
 
-def comprehension_points(artifact: Artifact | None) -> tuple[tuple[Any, ...], float | None]:
-    from lang1_assets.ops.report import ComprehensionPoint
+def trajectory_of(store: ArtifactStore, model: Artifact) -> Artifact | None:
+    return store.find(model.name.replace("pretrained_model", "trajectory_evaluation"))
 
-    if artifact is None:
-        return (), None
-    points = tuple(
-        ComprehensionPoint(
-            tokens=row["tokens"],
-            accuracy=row["accuracy"],
-            standard_error=row["standard_error"],
-            num_questions=row["n"],
-        )
-        for row in artifact.summary["rows"]
-    )
-    return points, artifact.summary.get("chance")
+
+def trajectory_points(artifact: Artifact | None) -> tuple[Any, ...]:
+    from lang1_assets.ops.report import TrajectoryPoint
+
+    rows = json.loads((artifact.path / "rows.json").read_text()) if artifact is not None else []
+    kept = ("name", "tokens", "value", "low", "high", "n", "chance")
+    return tuple(TrajectoryPoint(**{name: row[name] for name in kept}) for row in rows)
 
 
 def publish(artifact: Artifact) -> None:

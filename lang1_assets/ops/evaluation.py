@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
 from lang1_assets.ops import schemas
@@ -83,19 +83,22 @@ def load_for_scoring(folder: Path) -> Any:
     return open_model(folder).eval().to(device)
 
 
-def comprehension_accuracy(
-    model_folder: Path, questions: pl.DataFrame, context_length: int, batch_size: int
-) -> tuple[float, float, int]:
-    """Zero-shot accuracy on multiple-choice questions, its standard error, and their number.
+def right_answers(
+    model: Any, tokenizer_folder: Path, questions: pl.DataFrame, context_length: int, batch_size: int
+) -> NDArray[np.bool_]:
+    """Whether each multiple-choice question is answered right, zero-shot; (num_questions,).
 
     Each option's text is appended to the prompt and the most likely one is the answer, as lm-evaluation-harness does for
     SciQ and PubMedQA (its `acc`). A context that is too long loses its beginning.
     """
-    model = load_for_scoring(model_folder)
-    likelihoods = option_likelihoods(model, model_folder, questions, context_length, batch_size)
-    right = [int(np.argmax(row)) == answer for row, answer in zip(likelihoods, questions["answer"], strict=True)]
-    accuracy = float(np.mean(right))
-    return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(right)), len(right)
+    likelihoods = option_likelihoods(model, tokenizer_folder, questions, context_length, batch_size)
+    return are_right(likelihoods, questions["answer"].to_list())
+
+
+def are_right(likelihoods: Sequence[Sequence[float]], answers: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether the most likely option of each question is its answer."""
+    pairs = zip(likelihoods, answers, strict=True)
+    return np.array([int(np.argmax(row)) == answer for row, answer in pairs], dtype=np.bool_)
 
 
 def option_likelihoods(

@@ -1,5 +1,4 @@
 import itertools
-import math
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from transformers import AutoTokenizer
 
 from lang1_assets.ops import schemas
-from lang1_assets.ops.evaluation import ScoringConfig, comprehension_accuracy, option_likelihoods, predict
+from lang1_assets.ops.evaluation import ScoringConfig, option_likelihoods, predict, right_answers
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import build_prompts, read_examples
 from lang1_assets.ops.scoring import score_options
@@ -128,13 +127,12 @@ def test_accuracy_counts_the_most_likely_option(model_folder: Path) -> None:
     ]
     answers = [(option + 1) % 3 if number < 2 else option for number, option in enumerate(best)]
     asked = asked.with_columns(answer=pl.Series(answers, dtype=pl.Int32))
-    accuracy, error, n = comprehension_accuracy(model_folder, asked, PROMPT_CONTEXT, batch_size=4)
-    assert (accuracy, n) == (6 / 8, 8)
-    assert error == pytest.approx(math.sqrt(0.75 * 0.25 / 8))
+    right = right_answers(open_model(model_folder).eval(), model_folder, asked, PROMPT_CONTEXT, batch_size=4)
+    assert right.tolist() == [False] * 2 + [True] * 6
     assert len(set(best)) > 1
 
 
 def test_an_option_longer_than_the_context_is_an_error(model_folder: Path) -> None:
     asked = questions(1, 3).with_columns(options=pl.Series([["no", " ".join(WORDS)]]))
     with pytest.raises(ValueError, match="does not fit the model's context of 16"):
-        comprehension_accuracy(model_folder, asked, 16, batch_size=4)
+        right_answers(open_model(model_folder), model_folder, asked, 16, batch_size=4)

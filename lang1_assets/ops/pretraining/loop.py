@@ -56,6 +56,8 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
     state = LoopState(**(saved or {}))
     if saved is None:
         # The state to go back to if the very first steps go wrong.
+        # Where Fig. 3 begins. Before the state: with that a resumed run takes this one for saved.
+        save_trajectory(config, engine, state, work, world)
         save_resume(engine, work, 0, vars(state), world)
     else:
         reporter.say(f"resuming at step {state.step}")

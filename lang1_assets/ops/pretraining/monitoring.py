@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lang1_assets.ops.evaluation import OptionRows, continuation_likelihoods, option_rows
+from lang1_assets.ops.evaluation import OptionRows, are_right, continuation_likelihoods, option_rows
 from lang1_assets.ops.few_shot import few_shot
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.pretraining.config import MonitoringConfig, PretrainConfig
@@ -77,8 +77,7 @@ class Monitor:
             self.batch_size,
         )
         likelihoods = self.options.by_question(joined(world.gather(scores), len(self.options.ids)))
-        right = [int(np.argmax(row)) == answer for row, answer in zip(likelihoods, self.answers, strict=True)]
-        return {"accuracy/comprehension": float(np.mean(right))}
+        return {"accuracy/comprehension": float(are_right(likelihoods, self.answers).mean())}
 
 
 def open_monitor(config: PretrainConfig) -> Monitor | None:

@@ -4,7 +4,6 @@ from lang1_assets.ops.report.data import (
     ArtifactLink,
     CalibrationPoint,
     CohortCount,
-    ComprehensionPoint,
     LossCurve,
     ModelSummary,
     RejectCount,
@@ -12,6 +11,7 @@ from lang1_assets.ops.report.data import (
     ReportError,
     StageCount,
     TaskCalibration,
+    TrajectoryPoint,
 )
 from lang1_assets.ops.report.page import write_report
 from lang1_assets.ops.report.sources import cohort_counts, read_loss_curves, reject_counts, task_calibrations
@@ -20,7 +20,6 @@ __all__ = [
     "ArtifactLink",
     "CalibrationPoint",
     "CohortCount",
-    "ComprehensionPoint",
     "LossCurve",
     "ModelSummary",
     "RejectCount",
@@ -28,6 +27,7 @@ __all__ = [
     "ReportError",
     "StageCount",
     "TaskCalibration",
+    "TrajectoryPoint",
     "cohort_counts",
     "read_loss_curves",
     "reject_counts",

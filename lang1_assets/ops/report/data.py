@@ -10,6 +10,7 @@ from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow
 from lang1_assets.ops.schemas import SPLITS
 from lang1_assets.ops.tasks import TASKS, Task
 
+COMPREHENSION = "comprehension"
 SPLIT_TITLES = {
     "train": "Train",
     "val": "Validation",
@@ -73,13 +74,20 @@ class LossCurve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComprehensionPoint:
-    """Zero-shot accuracy of one checkpoint on multiple-choice questions."""
+class TrajectoryPoint:
+    """One checkpoint on the questions or on one task, zero-shot."""
 
+    name: str
+    """`comprehension`, or a task."""
     tokens: int
-    accuracy: float
-    standard_error: float
-    num_questions: int
+    value: float
+    """Accuracy or AUROC."""
+    low: float
+    high: float
+    """95 %."""
+    n: int
+    """Questions or notes."""
+    chance: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +179,7 @@ class ReportData:
     stages: tuple[StageCount, ...] = ()
     rejects: tuple[RejectCount, ...] = ()
     loss_curves: tuple[LossCurve, ...] = ()
-    comprehension: tuple[ComprehensionPoint, ...] = ()
-    comprehension_chance: float | None = None
+    trajectory: tuple[TrajectoryPoint, ...] = ()
     dagster_url: str | None = None
     mlflow_url: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -195,6 +202,16 @@ class ReportData:
     def tasks(self) -> dict[str, Task]:
         """The tasks that the source can supply; only these have rows, charts and cohorts on the page."""
         return {name: task for name, task in TASKS.items() if name not in self.switched_off}
+
+    @property
+    def comprehension(self) -> tuple[TrajectoryPoint, ...]:
+        return tuple(point for point in self.trajectory if point.name == COMPREHENSION)
+
+    @property
+    def zero_shot_trajectory(self) -> dict[str, tuple[TrajectoryPoint, ...]]:
+        """Task -> its points along the checkpoints."""
+        names = dict.fromkeys(point.name for point in self.trajectory if point.name in self.tasks)
+        return {name: tuple(point for point in self.trajectory if point.name == name) for name in names}
 
     @property
     def test_splits(self) -> tuple[str, ...]:

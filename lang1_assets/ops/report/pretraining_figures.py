@@ -1,12 +1,14 @@
-"""The charts of pretraining: loss along the tokens, comprehension along the checkpoints."""
+"""The charts of pretraining: loss along the tokens, what emerges along the checkpoints (Fig. 3)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from lang1_assets.ops.report.data import LossCurve, ReportData
+from lang1_assets.ops.report.data import LossCurve, ReportData, TrajectoryPoint
+from lang1_assets.ops.report.figures import Series
 from lang1_assets.ops.report.svg import Canvas, Scale, bottom_axis, left_axis, round_ticks, short_number
+from lang1_assets.ops.tasks import TASKS
 
 CORPUS_CSS = ("joint", "zero", "single", "corpus4")
 
@@ -66,26 +68,62 @@ def spread_labels(
     return placed
 
 
+TASK_SERIES = {
+    task.name: Series(label=task.title, css=css, shape=shape)
+    for task, (css, shape) in zip(
+        TASKS.values(),
+        (("joint", "circle"), ("zero", "square"), ("single", "diamond"), ("corpus4", "ring"), ("muted", "square")),
+        strict=True,
+    )
+}
+"""Color and shape of each task in Fig. 3b."""
+
+
 def comprehension_chart(data: ReportData) -> str:
-    """Accuracy on multiple-choice questions along the trajectory of checkpoints."""
+    """Fig. 3a: accuracy on multiple-choice questions along the trajectory of checkpoints."""
+    series = Series(label="Accuracy", css="joint", shape="circle")
+    highest = max(max(point.high for point in data.comprehension), data.comprehension[0].chance + 0.1)
+    top = min(1.0, math.ceil(highest * 10) / 10)
+    drawn = trajectory_chart([(series, data.comprehension)], (0.0, top), "accuracy", is_share=True)
+    last = data.comprehension[-1]
+    return drawn.render("Comprehension", f"Accuracy {last.value:.1%} after {short_number(last.tokens)} tokens.")
+
+
+def zero_shot_chart(data: ReportData) -> str:
+    """Fig. 3b: AUROC of every task along the trajectory of checkpoints."""
+    by_task = data.zero_shot_trajectory
+    ends = [end for points in by_task.values() for point in points for end in (point.low, point.high)]
+    bounds = math.floor(min(ends) * 10) / 10, math.ceil(max(ends) * 10) / 10
+    lines = [(TASK_SERIES[name], points) for name, points in by_task.items()]
+    drawn = trajectory_chart(lines, (max(0.0, bounds[0]), min(1.0, bounds[1])), "AUROC", is_share=False)
+    finals = ", ".join(f"{TASKS[name].title} {points[-1].value:.3f}" for name, points in by_task.items())
+    return drawn.render("Zero-shot AUROC along pretraining", f"Last checkpoint: {finals}.")
+
+
+def trajectory_chart(
+    lines: Sequence[tuple[Series, Sequence[TrajectoryPoint]]], bounds: tuple[float, float], axis: str, is_share: bool
+) -> Canvas:
+    """Values with intervals over tokens, and a line at chance."""
     canvas = Canvas(520, 300)
     left, right, top, bottom = 60.0, 500.0, 14.0, 250.0
-    points = sorted(data.comprehension, key=lambda point: point.tokens)
-    highest = max(point.accuracy + 1.96 * point.standard_error for point in points)
-    x = Scale(0, max(point.tokens for point in points) * 1.03 or 1, left, right)
-    y = Scale(0, min(1.0, math.ceil(max(highest, (data.comprehension_chance or 0) + 0.1) * 10) / 10), bottom, top)
-    left_axis(canvas, y, [(v, f"{v:.0%}") for v in round_ticks(0, y.high, 6)], left, right)
+    most = max(point.tokens for _, points in lines for point in points)
+    x, y = Scale(0, most or 1, left + 16, right - 16), Scale(*bounds, bottom, top)
+    left_axis(canvas, y, [(v, f"{v:.0%}" if is_share else f"{v:.1f}") for v in round_ticks(*bounds, 7)], left, right)
     bottom_axis(canvas, x, [(v, short_number(v)) for v in round_ticks(0, x.high, 6)], top, bottom)
-    if data.comprehension_chance is not None:
-        canvas.line((left, y(data.comprehension_chance)), (right, y(data.comprehension_chance)), "chance")
-        canvas.text((right - 2, y(data.comprehension_chance) - 6), "chance", "tick", "end")
-    canvas.polyline([(x(p.tokens), y(p.accuracy)) for p in points], "joint trend")
-    for point in points:
-        reach = 1.96 * point.standard_error
-        at = x(point.tokens)
-        canvas.line((at, y.clamped(point.accuracy - reach)), (at, y.clamped(point.accuracy + reach)), "joint interval")
-        canvas.mark((at, y(point.accuracy)), "circle", "joint", f"{point.accuracy:.1%}", 4.4)
+    chance = lines[0][1][0].chance
+    canvas.line((left, y(chance)), (right, y(chance)), "chance")
+    canvas.text((right - 2, y(chance) - 6), "chance", "tick", "end")
+    for number, (series, points) in enumerate(lines):
+        # Side by side: the intervals of one checkpoint would cover each other.
+        shift = 6.0 * (number - (len(lines) - 1) / 2)
+        places = [(x(point.tokens) + shift, y.clamped(point.value)) for point in points]
+        canvas.polyline(places, f"{series.css} trend")
+        for at, point in zip(places, points, strict=True):
+            canvas.line((at[0], y.clamped(point.low)), (at[0], y.clamped(point.high)), f"{series.css} interval")
+            shown = f"{point.value:.1%}" if is_share else f"{point.value:.3f} ({point.low:.3f} – {point.high:.3f})"
+            canvas.mark(
+                at, series.shape, series.css, f"{series.label}, {short_number(point.tokens)} tokens: {shown}", 4.2
+            )
     canvas.text(((left + right) / 2, bottom + 38), "tokens seen", "axis", "middle")
-    canvas.text((12, (top + bottom) / 2), "accuracy", "axis", "middle", rotate=True)
-    last = points[-1]
-    return canvas.render("Comprehension", f"Accuracy {last.accuracy:.1%} after {short_number(last.tokens)} tokens.")
+    canvas.text((12, (top + bottom) / 2), axis, "axis", "middle", rotate=True)
+    return canvas

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from scipy.stats import fisher_exact
 
 from lang1_assets.ops import paper_tables
-from lang1_assets.ops.report.data import CohortCount, ReportData, StageCount, split_title
+from lang1_assets.ops.report.data import CohortCount, ReportData, StageCount, TrajectoryPoint, split_title
 from lang1_assets.ops.report.svg import short_number
 from lang1_assets.ops.report.tables import NOTHING, Cell, Content, Table, link, table
-from lang1_assets.ops.tasks import Task
+from lang1_assets.ops.tasks import TASKS, Task
 
 SIGNIFICANCE = 0.001
 """Below this p-value a class ratio is said to differ from the paper's; small, because some 80 are compared."""
@@ -45,11 +45,21 @@ def loss_table(data: ReportData) -> Table:
     return table("Loss along pretraining, nats a token", ("Text", "Kind", "Tokens", "Loss"), rows, num_labels=2)
 
 
-def comprehension_table(data: ReportData) -> Table:
+def trajectory_table(points: Sequence[TrajectoryPoint], caption: str, metric: str, counted: str) -> Table:
+    """Values along the checkpoints, of the questions or of every task."""
     rows: list[list[Content]] = [
-        [short_number(p.tokens), p.accuracy, p.standard_error, p.num_questions] for p in data.comprehension
+        [
+            TASKS[p.name].title if p.name in TASKS else "",
+            short_number(p.tokens),
+            p.value,
+            f"{p.low:.3f} – {p.high:.3f}",
+            p.n,
+        ]
+        for p in points
     ]
-    return table("Zero-shot comprehension", ("Tokens", "Accuracy", "Standard error", "Questions"), rows)
+    named = len({point.name for point in points}) > 1 or any(point.name in TASKS for point in points)
+    header = ("Task", "Tokens", metric, "95% interval", counted)
+    return table(caption, header if named else header[1:], rows if named else [row[1:] for row in rows])
 
 
 def cohort_table(task: Task, counts: Sequence[CohortCount]) -> Table:

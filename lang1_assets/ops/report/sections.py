@@ -49,6 +49,7 @@ def build_sections(data: ReportData) -> list[Section]:
         drift_section(data),
         calibration_section(data),
         pretraining_section(data),
+        trajectory_section(data),
         cohorts_section(data),
         quality_section(data),
         provenance_section(data),
@@ -191,16 +192,6 @@ def pretraining_section(data: ReportData) -> Section:
         )
     else:
         missing.append("No loss curve: this model was not pretrained here, or its metrics file is gone.")
-    if data.comprehension:
-        drawn.append(
-            Figure(
-                caption="Zero-shot accuracy on multiple-choice questions along the trajectory of checkpoints.",
-                wide=(pretraining_figures.comprehension_chart(data),),
-                numbers=run_tables.comprehension_table(data),
-            )
-        )
-    else:
-        missing.append("No comprehension questions were asked.")
     return Section(
         anchor="pretraining",
         title="Pretraining",
@@ -208,6 +199,39 @@ def pretraining_section(data: ReportData) -> Section:
         tables=(run_tables.models_table(data),) if data.models else (),
         missing=tuple(missing),
     )
+
+
+def trajectory_section(data: ReportData) -> Section:
+    """Fig. 3: what emerges in pretraining, and what does not."""
+    drawn, missing = [], []
+    if data.comprehension:
+        drawn.append(
+            Figure(
+                caption="Zero-shot accuracy on multiple-choice questions along the checkpoints, with 95% intervals (Fig. 3a).",
+                wide=(pretraining_figures.comprehension_chart(data),),
+                numbers=run_tables.trajectory_table(
+                    data.comprehension, "Zero-shot comprehension", "Accuracy", "Questions"
+                ),
+            )
+        )
+    else:
+        missing.append("No comprehension questions were asked.")
+    by_task = data.zero_shot_trajectory
+    if by_task:
+        points = [point for found in by_task.values() for point in found]
+        drawn.append(
+            Figure(
+                caption=f"Zero-shot AUROC on notes of the {data.headline_title} along the checkpoints, with 95% intervals "
+                "(Fig. 3b).",
+                wide=(pretraining_figures.zero_shot_chart(data),),
+                legend=tuple(pretraining_figures.TASK_SERIES[name] for name in by_task),
+                numbers=run_tables.trajectory_table(points, "Zero-shot AUROC along pretraining", "AUROC", "Notes"),
+            )
+        )
+    else:
+        missing.append("No checkpoint was scored on notes.")
+    title = "What emerges in pretraining" + (" (synthetic data)" if data.is_synthetic and drawn else "")
+    return Section(anchor="trajectory", title=title, figures=tuple(drawn), missing=tuple(missing))
 
 
 def cohorts_section(data: ReportData) -> Section:

@@ -13,7 +13,7 @@ TOKENS_PER_STEP = 8 * CONTEXT_LENGTH
 
 @pytest.fixture(scope="session")
 def config(shard_folders: dict[str, Path], tokenizer_folder: Path, vocab_size: int) -> dict[str, Any]:
-    """Twelve steps; saved after 5 and 10, a checkpoint of the trajectory after 4, 8 and 12."""
+    """Twelve steps; saved after 5 and 10, a checkpoint of the trajectory after 0, 4, 8 and 12."""
     return {
         "shape": {**vars(SHAPE), "context_length": CONTEXT_LENGTH},
         "training": {

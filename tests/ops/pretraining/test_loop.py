@@ -38,7 +38,7 @@ def buffers_in_shared_memory() -> set[Path]:
 
 
 def test_the_job_leaves_a_trajectory_metrics_and_a_summary(undisturbed: Path, vocab_size: int) -> None:
-    names = [f"tokens-{steps * TOKENS_PER_STEP:015d}" for steps in (4, 8, 12)]
+    names = [f"tokens-{steps * TOKENS_PER_STEP:015d}" for steps in (0, 4, 8, 12)]
     assert sorted(path.name for path in (undisturbed / "trajectory").iterdir()) == names
     summary = summary_of(undisturbed)
     assert (summary["steps"], summary["tokens"]) == (MAX_STEPS, MAX_STEPS * TOKENS_PER_STEP)
@@ -80,7 +80,7 @@ def test_a_run_that_was_stopped_and_killed_ends_where_the_undisturbed_one_does(
 ) -> None:
     stopped = launch(tmp_path, config, MODULE, "SIGTERM@3")
     assert stopped not in {0, 65}, log_of(tmp_path)[-3000:]
-    assert (tmp_path / "resume" / "latest").read_text() == "step-00000003"
+    assert resume_points(tmp_path) == [0, 3]
     assert not (tmp_path / "summary.json").exists()
 
     killed = launch(tmp_path, config, MODULE, "SIGKILL@8")
@@ -110,7 +110,7 @@ def test_zero_3_goes_back_from_a_loss_that_is_not_finite_and_leaves_its_data_out
     assert "ALERT loss spike" in log_of(tmp_path)
     summary = summary_of(tmp_path)
     assert (summary["num_reverts"], summary["steps"]) == (1, MAX_STEPS)
-    assert [int(name.split("-")[1]) // TOKENS_PER_STEP for name in summary["trajectory"]] == [4, 8, 12]
+    assert [int(name.split("-")[1]) // TOKENS_PER_STEP for name in summary["trajectory"]] == [0, 4, 8, 12]
     values = last_values(tmp_path)
     assert values[8, "loss_spike"] == -1.0
     assert math.isfinite(values[MAX_STEPS, "val/loss/all"])

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lang1_assets.ops.evaluation import comprehension_accuracy
+from lang1_assets.ops.evaluation import right_answers
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.pretraining.config import PretrainConfig
@@ -84,8 +84,8 @@ def test_its_numbers_are_what_the_checkpoint_gives_on_one_machine(finished: Path
         expected = auroc(prompts.labels, score_options(model, prompts, batch_size=3)).value
         assert found[6, f"monitor/auroc/{task}/val"] == pytest.approx(expected, abs=1e-6)
     asked = read_questions(monitored["monitoring"]["questions"], SEED).head(NUM_EXAMPLES)
-    accuracy, *_ = comprehension_accuracy(folder, asked, PROMPT_CONTEXT, batch_size=4)
-    assert found[6, "monitor/accuracy/comprehension"] == pytest.approx(accuracy)
+    right = right_answers(model, folder, asked, PROMPT_CONTEXT, batch_size=4)
+    assert found[6, "monitor/accuracy/comprehension"] == pytest.approx(right.mean())
 
 
 def test_generations_are_for_the_owner_alone_and_nowhere_else(finished: Path) -> None:

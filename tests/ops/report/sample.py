@@ -11,12 +11,12 @@ from lang1_assets.ops import paper_tables, schemas
 from lang1_assets.ops.report import (
     ArtifactLink,
     CohortCount,
-    ComprehensionPoint,
     LossCurve,
     ModelSummary,
     RejectCount,
     ReportData,
     StageCount,
+    TrajectoryPoint,
     cohort_counts,
     task_calibrations,
 )
@@ -99,6 +99,32 @@ def sample_cohorts() -> tuple[CohortCount, ...]:
     return tuple(counts)
 
 
+def sample_trajectory() -> tuple[TrajectoryPoint, ...]:
+    """Comprehension grows, zero-shot AUROC wanders around chance."""
+    points = []
+    for tokens in range(0, 4_000_001, 1_000_000):
+        accuracy = 0.25 + 0.08 * tokens / 1e6
+        points.append(
+            TrajectoryPoint(
+                name="comprehension",
+                tokens=tokens,
+                value=accuracy,
+                low=accuracy - 0.04,
+                high=accuracy + 0.04,
+                n=400,
+                chance=0.25,
+            )
+        )
+        for number, task in enumerate(TASKS):
+            value = 0.5 + 0.02 * ((tokens // 1_000_000 * 3 + number * 2) % 5 - 2)
+            points.append(
+                TrajectoryPoint(
+                    name=task, tokens=tokens, value=value, low=value - 0.06, high=value + 0.05, n=200, chance=0.5
+                )
+            )
+    return tuple(points)
+
+
 def sample_report(num_resamples: int = 100) -> ReportData:
     rows, curves = sample_rows(num_resamples)
     tokens = tuple(range(0, 4_200_001, 42_000))
@@ -159,11 +185,7 @@ def sample_report(num_resamples: int = 100) -> ReportData:
                 for name, base in (("notes_plus", 2.4), ("web_text", 3.3), ("all", 2.85))
             ),
         ),
-        comprehension=tuple(
-            ComprehensionPoint(tokens=t, accuracy=0.25 + 0.08 * t / 1e6, standard_error=0.02, num_questions=400)
-            for t in (1_000_000, 2_000_000, 3_000_000, 4_000_000)
-        ),
-        comprehension_chance=0.25,
+        trajectory=sample_trajectory(),
         dagster_url=DAGSTER,
         mlflow_url=MLFLOW,
         facts={"encounters": "45,000"},
@@ -186,7 +208,7 @@ def sample_without_extras() -> ReportData:
         stages=(),
         rejects=(),
         loss_curves=(),
-        comprehension=(),
+        trajectory=(),
         dagster_url=None,
         mlflow_url=None,
     )

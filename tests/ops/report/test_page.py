@@ -120,7 +120,7 @@ def test_figures_are_labelled_well_formed_and_have_their_numbers(folder):
     for figure in figures:
         ElementTree.fromstring(figure)
     labelled = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
-    assert len(labelled) == 2 + 5 + 5 + 2
+    assert len(labelled) == 2 + 5 + 5 + 3
     assert all(len(attributes["aria-label"]) > 30 for attributes in labelled)
     assert page.text.count("The numbers of this figure") == 4
     assert not re.search(r"\b(nan|inf)\b", html)

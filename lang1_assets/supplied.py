@@ -1,0 +1,27 @@
+"""What the source supplies to look at a model with: labelled notes of some tasks, comprehension questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.settings import Settings
+
+
+def supplied_examples(store: ArtifactStore, tasks: Iterable[str]) -> dict[str, Artifact]:
+    """The labelled notes of each task that the source supplies; the others are switched off, and said so where they are made."""
+    found = {task: store.get(f"{task}_examples") for task in tasks}
+    return {task: artifact for task, artifact in found.items() if not artifact.summary["switched_off"]}
+
+
+def example_files(examples: dict[str, Artifact]) -> dict[str, Path]:
+    return {task: artifact.path / "examples.parquet" for task, artifact in examples.items()}
+
+
+def questions_file(settings: Settings, web: Artifact) -> Path | None:
+    """The profile's questions, else those that the embedded source writes beside its web text."""
+    if settings.web_text.questions is not None:
+        return settings.web_text.questions
+    embedded = web.path / "questions.parquet"
+    return embedded if embedded.exists() else None

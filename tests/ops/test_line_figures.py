@@ -1,0 +1,65 @@
+import io
+
+import pytest
+from PIL import Image
+
+from lang1_assets.ops.line_figures import Line, Panel, Point, line_picture, value_range
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.trajectory import TrajectoryRow
+from lang1_assets.ops.trajectory_figure import trajectory_picture
+
+
+def rows() -> list[TrajectoryRow]:
+    names = [("comprehension", 0.25), *((task, 0.5) for task in TASKS)]
+    return [
+        TrajectoryRow(
+            checkpoint=f"tokens-{tokens:015d}",
+            tokens=tokens,
+            name=name,
+            metric="auroc",
+            value=chance + 0.01 * number,
+            low=chance - 0.05,
+            high=chance + 0.09,
+            n=100,
+            chance=chance,
+        )
+        for tokens in (0, 500_000, 2_400_000)
+        for number, (name, chance) in enumerate(names)
+    ]
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_fig_3_names_every_task_chance_and_that_it_is_synthetic(wide: bool) -> None:
+    drawn = trajectory_picture(rows(), "ours", "temporal_2024", is_synthetic=True, wide=wide, form="svg").decode()
+    for words in ("(synthetic data)", "chance", "2024 test", "Comprehension", *(task.title for task in TASKS.values())):
+        assert words in drawn
+    real = trajectory_picture(rows(), "ours", "temporal_2024", is_synthetic=False, wide=wide, form="svg").decode()
+    assert "ynthetic" not in real
+
+
+def test_on_a_desktop_the_panels_stand_side_by_side() -> None:
+    sizes = []
+    for wide in (True, False):
+        drawn = trajectory_picture(rows(), "ours", "test", is_synthetic=True, wide=wide)
+        assert len(drawn) < 150_000
+        sizes.append(Image.open(io.BytesIO(drawn)).size)
+    assert sizes[0][0] > 2 * sizes[1][0]
+    assert sizes[0][1] < 0.7 * sizes[1][1]
+
+
+def test_a_part_without_rows_is_left_out() -> None:
+    only = [row for row in rows() if row["name"] == "comprehension"]
+    drawn = trajectory_picture(only, "ours", "test", is_synthetic=True, wide=True, form="svg").decode()
+    assert "Zero-shot" not in drawn
+
+
+def test_one_checkpoint_of_random_weights_can_be_drawn() -> None:
+    panel = Panel(title="t", axis="a", lines=(Line(label="l", points=(Point(tokens=0, value=0.0),)),))
+    assert line_picture("title", [panel], "caption", is_synthetic=False, wide=False)
+
+
+def test_everything_drawn_lies_in_the_range() -> None:
+    line = Line(label="l", points=(Point(tokens=1, value=0.5, low=0.2, high=0.9),))
+    low, high = value_range(Panel(title="t", axis="a", lines=(line,), reference=1.0))
+    assert low < 0.2
+    assert high > 1.0
