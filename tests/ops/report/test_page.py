@@ -122,7 +122,7 @@ def test_figures_are_labelled_well_formed_and_have_their_numbers(folder):
     labelled = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
     assert len(labelled) == 2 + 5 + 5 + 3
     assert all(len(attributes["aria-label"]) > 30 for attributes in labelled)
-    assert page.text.count("The numbers of this figure") == 4
+    assert page.text.count("The numbers of this figure") == 5
     assert not re.search(r"\b(nan|inf)\b", html)
 
 
@@ -275,7 +275,7 @@ def test_switched_off_tasks_are_named_once_with_the_reason_and_nowhere_else(one_
 def test_one_task_is_a_whole_report(one_task_folder, one_task):
     _, page = read(one_task_folder)
     charts = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
-    assert len(charts) == 2 + 1 + 2
+    assert len(charts) == 2 + 1 + 3
     # A single panel is no chart as wide as the page: those are the first one and the two of pretraining.
     assert len([1 for tag, attributes in page.tags if "one" in attributes.get("class", "").split()]) == 3
     assert len([1 for tag, attributes in page.tags if attributes.get("class") == "task"]) == 1
