@@ -340,7 +340,8 @@ class TokenShards:
         found = path.stat().st_size if path.exists() else 0
         if found != expected:
             raise ShardError(f"{path}: {found} bytes, the manifest says {expected}; materialize these shards again")
-        return np.memmap(path, dtype=self.dtype, mode="r")
+        # A plain array over the map: a slice of a memmap takes some microseconds to make.
+        return np.asarray(np.memmap(path, dtype=self.dtype, mode="r"))
 
     def checksums(self) -> dict[Path, str]:
         """The sha256 that each file of this split had when it was written."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lang1_assets.ops import mixture as mixture_module
 from lang1_assets.ops.mixture import Mixture, MixtureError, permuted, schedule_of
 from lang1_assets.ops.shards import TokenShards
 
@@ -21,7 +22,7 @@ def write_source(folder: Path, num_windows: int, first_token: int) -> TokenShard
     tokens = np.arange(first_token, first_token + num_windows * CONTEXT + 1, dtype="<u2")
     tokens.tofile(folder / "train.bin")
     shard = {"file": "train.bin", "split": "train", "num_tokens": len(tokens)}
-    manifest = {"format_version": 1, "dtype": "uint16", "vocab_size": 9, "tokenizer_sha256": "", "shards": [shard]}
+    manifest = {"format_version": 1, "dtype": "uint16", "vocab_size": 2**16, "tokenizer_sha256": "", "shards": [shard]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return TokenShards(folder, "train")
 
@@ -130,6 +131,17 @@ def test_a_global_batch_is_the_same_for_any_number_of_ranks(
     for row, (name, window) in zip(whole, (mixture.sample(step * 24 + k) for k in range(24)), strict=True):
         start = first[name] + window * CONTEXT
         assert row.tolist() == list(range(start, start + CONTEXT + 1))
+
+
+@given(st.integers(0, 10**9), st.integers(1, 30))
+def test_a_run_of_samples_is_each_sample(mixture: Mixture, first: int, num: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mixture_module, "BLOCK_SAMPLES", 7)
+        mixture._block.cache_clear()
+        sources, windows = mixture.run_of_samples(first, num)
+        mixture._block.cache_clear()
+    expected = mixture.samples(np.arange(first, first + num))
+    assert (sources.tolist(), windows.tolist()) == (expected[0].tolist(), expected[1].tolist())
 
 
 def test_a_fresh_mixture_resumes_at_the_exact_sample(mixture: Mixture, sources: dict[str, TokenShards]) -> None:
