@@ -277,7 +277,7 @@ def test_one_task_is_a_whole_report(one_task_folder, one_task):
     charts = [attributes for tag, attributes in page.tags if tag == "svg" and attributes.get("role") == "img"]
     assert len(charts) == 2 + 1 + 3
     # A single panel is no chart as wide as the page: those are the first one and the two of pretraining.
-    assert len([1 for tag, attributes in page.tags if "one" in attributes.get("class", "").split()]) == 3
+    assert len([1 for tag, attributes in page.tags if "one" in attributes.get("class", "").split()]) == 4
     assert len([1 for tag, attributes in page.tags if attributes.get("class") == "task"]) == 1
     assert re.search(r"reaches an AUROC of 0\.\d{3} on the test set\. Finetuning takes the AUROC", page.text)
     assert "No result on" not in page.text
