@@ -86,7 +86,10 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
             f"{name}/{key}",
             make,
             inputs=inputs,
-            parameters={"finetune": settings.finetune.model_dump(exclude={"recipes"}), "seed": settings.seed},
+            parameters={
+                "finetune": settings.finetune.model_dump(exclude={"recipes", "keep_last"}),
+                "seed": settings.seed,
+            },
             code=CODE,
             on_wait=context.log.warning,
         )

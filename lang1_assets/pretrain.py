@@ -90,7 +90,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
             parameters={
                 "model": settings.model.model_dump(),
                 # Without what only looks: a cohort defined anew is no reason to train for a month again.
-                "pretrain": settings.pretrain.model_dump(exclude=set(MONITOR_FIELDS)),
+                "pretrain": settings.pretrain.model_dump(exclude={*MONITOR_FIELDS, "keep_last"}),
                 "variant": settings.variants[key].model_dump(),
                 "seed": settings.seed,
             },
@@ -110,7 +110,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
 
 def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], tokens: Artifact) -> dict[str, Any]:
     pretrain = settings.pretrain.model_dump(mode="json")
-    own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "validation_windows")}
+    own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "suspect_steps", "validation_windows")}
     for name in ("num_cpu_ranks", *MONITOR_FIELDS):
         pretrain.pop(name)
     return {
@@ -140,7 +140,7 @@ def monitoring(settings: Settings, store: ArtifactStore) -> dict[str, Any] | Non
     files = example_files(supplied_examples(store, TASKS))
     return {
         "every_steps": settings.pretrain.monitor_every_steps,
-        "examples": {task: str(item.path / "examples.parquet") for task, item in supplied.items()},
+        "examples": {task: str(file) for task, file in files.items()},
         "questions": str(questions) if questions is not None else None,
         "num_examples": settings.pretrain.monitor_examples,
         "shots": settings.pretrain.monitor_shots,

@@ -157,7 +157,7 @@ def finetune(config: FinetuneConfig, work: Path, world: World, reporter: Reporte
     rate = find_learning_rate(config, train, val, work, world, reporter)
     config = replace(config, training=replace(config.training, learning_rate=rate))
     engine = start_engine(AnswerLoss(open_model(config.base)), config.training, world)
-    state = LoopState(**(load_resume(engine, work) or {}))
+    state = LoopState(**(load_resume(engine, work, world, reporter) or {}))
     if state.step:
         reporter.say(f"resuming at step {state.step}")
     if not fit(config, engine, train, val, state, work, world, reporter, stop):
@@ -285,7 +285,7 @@ def fit(
             started += time.monotonic() - paused
         stopping = world.any(stop.is_set) and not last
         if stopping or (state.step % training.save_every_steps == 0 and not last):
-            save_resume(engine, work, state.step, vars(state), world)
+            save_resume(engine, work, state.step, vars(state), world, keep_last=training.keep_last)
         if stopping:
             reporter.say(f"stopped by a signal at step {state.step}; saved")
             return False

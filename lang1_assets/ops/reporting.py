@@ -1,4 +1,4 @@
-"""What a training job tells the outside while it runs: lines of progress and metrics by step.
+"""What a training job tells the outside while it runs: lines of progress, metrics by step, and alerts.
 
 Everything goes to files in the work folder, so the job runs by itself on a bare GPU machine; where a Dagster Pipes session
 is open, the lines also appear in Dagster while the job runs. Nothing here ever holds note text.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 METRICS_FILE = "metrics.jsonl"
+ALERTS_FILE = "alerts.jsonl"
 
 
 class Reporter:
@@ -20,7 +22,8 @@ class Reporter:
 
     def __init__(self, work: Path, rank: int) -> None:
         self._active = rank == 0
-        self._file = (work / METRICS_FILE).open("a") if self._active else None
+        self._metrics = (work / METRICS_FILE).open("a") if self._active else None
+        self._alerts = (work / ALERTS_FILE).open("a") if self._active else None
         self._pipes = _open_pipes() if self._active else None
 
     def say(self, line: str) -> None:
@@ -33,19 +36,37 @@ class Reporter:
 
     def metrics(self, step: int, values: dict[str, float], group: str = "train") -> None:
         """Metrics at one optimizer step; `group` tells apart the full run and the trials of a search."""
-        if self._file is not None:
-            row: dict[str, Any] = {"step": step, "group": group, "time": round(time.time(), 3), "values": values}
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+        write_row(self._metrics, {"step": step, "group": group, "time": round(time.time(), 3), "values": values})
+
+    def alert(self, kind: str, text: str, *, step: int | None = None, details: Mapping[str, Any] | None = None) -> None:
+        """Something a person should know today: it reaches Slack, Dagster and MLflow through whoever follows the job.
+
+        Args:
+            kind: one word for what it is, such as `loss_spike`.
+            text: numbers, names of corpora and files; never what stands in a note.
+            details: whatever a person may want to look up later, in numbers and names as well.
+        """
+        if not self._active:
+            return
+        print(f"ALERT {text}", flush=True)
+        row = {"time": round(time.time(), 3), "kind": kind, "step": step, "text": text, "details": dict(details or {})}
+        write_row(self._alerts, row)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._file is not None:
-            self._file.close()
+        for file in (self._metrics, self._alerts):
+            if file is not None:
+                file.close()
         if self._pipes is not None:
             self._pipes.close()
+
+
+def write_row(file: TextIO | None, row: Mapping[str, Any]) -> None:
+    if file is not None:
+        file.write(json.dumps(row) + "\n")
+        file.flush()
 
 
 def _open_pipes() -> Any | None:

@@ -83,6 +83,7 @@ def write_shards(
     on_progress: Callable[[int, int], None],
     filter: pl.Expr | None = None,
     left_out: Path | None = None,
+    planted: Path | None = None,
 ) -> ShardsReport:
     """Tokenize documents into `output`; the same files for any number of workers.
 
@@ -92,6 +93,7 @@ def write_shards(
         on_progress: told (jobs done, jobs in all); a job is 50,000 rows of a file.
         filter: which rows of the Parquet files belong to this corpus.
         left_out: a folder with a Parquet file of the same name for each of these files, whose ids are left out.
+        planted: a Parquet file of documents that belong to this corpus whatever the filter, as its last ones.
 
     Raises:
         ShardError: fewer than two documents are left by the filter, or a file cannot be read or has an empty id or text.
@@ -117,6 +119,9 @@ def write_shards(
         left_out=left_out,
     )
     jobs = plan(parquet_files, template)
+    if planted is not None:
+        own = plan([planted], replace(template, filter=None, left_out=None))
+        jobs += [replace(job, number=len(jobs) + job.number) for job in own]
     results = run_jobs(jobs, num_workers, on_progress)
     shards = [shard for result in hold_out_at_least_one(jobs, results) for shard in result.shards]
     manifest = {

@@ -71,6 +71,9 @@ class Training(Section):
     validate_every_steps: PositiveInt
     save_every_steps: PositiveInt
     """Steps between the checkpoints from which an interrupted run goes on."""
+    keep_last: Annotated[int, Field(ge=2)] = 2
+    """Of those checkpoints, how many stay; 2 at least, so that there is one before a damaged one. The newest that is known to be
+    stable stays as well, and the trajectory is kept whole."""
     log_every_steps: PositiveInt = 10
 
     @model_validator(mode="after")
@@ -96,6 +99,9 @@ class Pretrain(Training):
     gradient_clipping: NotNegative = 1.0
     checkpoint_tokens: PositiveInt
     """Tokens between two checkpoints of the trajectory."""
+    suspect_steps: PositiveInt = 100
+    """After a loss spike, what lies this many steps before it is trusted: the run goes back to a checkpoint at least so old,
+    and leaves out the data since then. PaLM went back about 100 steps."""
     validation_windows: PositiveInt = 64
     """Held-out windows of each source on which loss and perplexity are measured."""
     monitor_every_steps: PositiveInt | None = 1_000

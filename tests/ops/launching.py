@@ -47,7 +47,7 @@ def last_values(work: Path, group: str = "train") -> dict[tuple[int, str], float
         for row in rows
         if row["group"] == group
         for name, value in row["values"].items()
-        if not name.endswith("_per_second")
+        if not name.endswith("_per_second") and not name.startswith("speed/")
     }
 
 

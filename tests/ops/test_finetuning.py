@@ -178,6 +178,7 @@ def config(example_files: dict[str, Path], model_folder: Path) -> dict[str, Any]
             "activation_checkpointing": False,
             "validate_every_steps": 2,
             "save_every_steps": 3,
+            "keep_last": 2,
             "log_every_steps": 1,
         },
         "search": {"num_trials": 2, "max_steps": 2, "low": 1e-3, "high": 1e-2},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class PretrainConfig:
     tokenizer_folder: Path
     vocab_size: int
     checkpoint_tokens: int
+    suspect_steps: int
     validation_windows: int
     seed: int
     monitoring: MonitoringConfig | None = None
@@ -78,6 +79,8 @@ class LoopState:
     """Batches drawn: ahead of `step` by what was skipped after a loss spike."""
     num_reverts: int = 0
     train_seconds: float = 0.0
+    detector: dict[str, Any] = field(default_factory=dict)
+    """What the `SpikeDetector` remembered when this was saved."""
 
 
 def at_interval(step: int, every: int, last: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining.batches import Batches
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_interval, crosses_checkpoint
 from lang1_assets.ops.pretraining.monitoring import Monitor, open_monitor
+from lang1_assets.ops.pretraining.preflight import preflight
 from lang1_assets.ops.pretraining.progress import Interval, Progress
+from lang1_assets.ops.pretraining.recovery import LeftOutData, go_back, stable_step
 from lang1_assets.ops.pretraining.spikes import SpikeDetector
 from lang1_assets.ops.pretraining.step import take_step
 from lang1_assets.ops.pretraining.trajectory import save_trajectory, write_summary
@@ -28,8 +30,6 @@ from lang1_assets.ops.training.engine import start_engine
 from lang1_assets.ops.training.job import StopFlag, read_config
 from lang1_assets.ops.training.world import World, set_up
 
-MAX_REVERTS = 3
-
 
 def main() -> bool:
     values, work = read_config()
@@ -41,6 +41,7 @@ def main() -> bool:
 
 def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporter, stop: StopFlag) -> bool:
     """Train to the end; False when a signal stopped it earlier (what was reached is saved)."""
+    preflight(config, work, world, reporter)
     mixture = open_mixture(config)
     monitor = open_monitor(config)
     # On the device itself: on the way there, eight ranks of 7B would hold 200 GB of the machine's memory.
@@ -52,13 +53,13 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
         f"{config.training.max_steps} steps of {config.tokens_per_step} tokens"
     )
     engine = start_engine(NextTokenLoss(model), config.training, world)
-    saved = load_resume(engine, work)
+    saved = load_resume(engine, work, world, reporter)
     state = LoopState(**(saved or {}))
     if saved is None:
-        # The state to go back to if the very first steps go wrong.
         # Where Fig. 3 begins. Before the state: with that a resumed run takes this one for saved.
         save_trajectory(config, engine, state, work, world)
-        save_resume(engine, work, 0, vars(state), world)
+        # The state to go back to if the very first steps go wrong.
+        save_resume(engine, work, 0, vars(state), world, keep_last=config.training.keep_last)
     else:
         reporter.say(f"resuming at step {state.step}")
     if not fit(config, engine, mixture, monitor, state, work, world, reporter, stop):
@@ -88,10 +89,12 @@ def fit(
     training = config.training
     batches = Batches(mixture, training, world)
     progress = Progress(config, engine.module.model.num_parameters(), world, reporter)
-    spikes = SpikeDetector()
+    detector, left_out = SpikeDetector(state.detector), LeftOutData(work)
+    state.num_reverts = len(left_out.rows)
     losses: list[torch.Tensor] = []
     interval_started = time.monotonic()
     while state.step < training.max_steps:
+        state.data_step = left_out.next_data_step(state.data_step)
         losses.append(take_step(config, engine, batches, state, world))
         stopping = world.any(stop.is_set)
         saving = stopping or at_interval(state.step, training.save_every_steps, training.max_steps)
@@ -99,13 +102,18 @@ def fit(
         # Nothing is kept before the losses that led to it were looked at: a saved spike could not be left again.
         if keeping or state.step == 1 or at_interval(state.step, training.log_every_steps, training.max_steps):
             seconds, num_steps = time.monotonic() - interval_started, len(losses)
-            loss = world.mean(torch.stack(losses).mean())
+            each = world.means(torch.stack(losses))
             losses.clear()
-            interval_started = time.monotonic()
-            if spikes.is_spike(loss):
-                go_back(engine, work, state, loss, reporter)
+            accident = detector.look(state.step, each, engine.get_global_grad_norm())
+            if accident is not None and accident.goes_back:
+                detector = go_back(config, engine, mixture, accident, state, left_out, work, world, reporter)
+                interval_started = time.monotonic()
                 continue
+            if accident is not None:
+                reporter.alert(accident.kind, accident.describe(), step=state.step)
+            interval_started = time.monotonic()
             state.train_seconds += seconds
+            loss = statistics.fmean(each)
             progress.log(engine, state, Interval(loss=loss, num_steps=num_steps, seconds=seconds), batches)
         if at_interval(state.step, training.validate_every_steps, training.max_steps):
             paused = time.monotonic()
@@ -118,24 +126,11 @@ def fit(
         if crosses_checkpoint(config, state.step):
             save_trajectory(config, engine, state, work, world)
         if saving:
-            save_resume(engine, work, state.step, vars(state), world)
+            state.detector = detector.state()
+            stable = stable_step(config, detector, state.step)
+            keep_last = training.keep_last
+            save_resume(engine, work, state.step, vars(state), world, keep_last=keep_last, stable_step=stable)
         if stopping and state.step < training.max_steps:
             reporter.say(f"stopped by a signal at step {state.step}; saved")
             return False
     return True
-
-
-def go_back(engine: Any, work: Path, state: LoopState, loss: float, reporter: Reporter) -> None:
-    """Return to the last checkpoint and leave out the batches since: the data that did it are not drawn again."""
-    if state.num_reverts >= MAX_REVERTS:
-        raise RuntimeError(
-            f"loss {loss:.3g} at step {state.step} is a spike, and the run has gone back {MAX_REVERTS} times already; "
-            "lower pretrain.learning_rate or look at the shards"
-        )
-    at_step, data_step, reverts = state.step, state.data_step, state.num_reverts
-    saved = load_resume(engine, work)
-    assert saved is not None, "fit saves before its first step"
-    vars(state).update(saved)
-    state.data_step, state.num_reverts = data_step, reverts + 1
-    reporter.metrics(at_step, {"loss_spike": loss if math.isfinite(loss) else -1.0})
-    reporter.say(f"ALERT loss spike ({loss:.3g}) at step {at_step}: back to step {state.step}, its data left out")

@@ -25,6 +25,7 @@ class TrainingConfig:
     activation_checkpointing: bool
     validate_every_steps: int
     save_every_steps: int
+    keep_last: int
     log_every_steps: int
 
 

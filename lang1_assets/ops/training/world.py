@@ -34,6 +34,12 @@ class World:
         dist.all_reduce(tensor)
         return tensor.item() / self.size
 
+    def means(self, values: Tensor) -> list[float]:
+        """Mean over ranks of each of several values, on every rank."""
+        tensor = values.to(self.device, torch.float64)
+        dist.all_reduce(tensor)
+        return [value / self.size for value in tensor.tolist()]
+
     def any(self, flag: bool) -> bool:
         """Whether it is true on any rank; asked at every step, so over the hosts' network and never waiting for the GPU."""
         tensor = torch.tensor(float(flag))

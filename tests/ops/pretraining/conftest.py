@@ -33,6 +33,7 @@ def config(shard_folders: dict[str, Path], tokenizer_folder: Path, vocab_size: i
             "activation_checkpointing": False,
             "validate_every_steps": 6,
             "save_every_steps": 5,
+            "keep_last": 2,
             "log_every_steps": 1,
         },
         "sources": shard_folders,
@@ -40,6 +41,7 @@ def config(shard_folders: dict[str, Path], tokenizer_folder: Path, vocab_size: i
         "tokenizer_folder": tokenizer_folder,
         "vocab_size": vocab_size,
         "checkpoint_tokens": 4 * TOKENS_PER_STEP,
+        "suspect_steps": 1,
         "validation_windows": 5,
         "seed": SEED,
     }

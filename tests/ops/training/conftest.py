@@ -17,5 +17,6 @@ CONFIG = TrainingConfig(
     activation_checkpointing=False,
     validate_every_steps=100,
     save_every_steps=100,
+    keep_last=2,
     log_every_steps=10,
 )
