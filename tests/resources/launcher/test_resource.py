@@ -1,48 +1,24 @@
-"""The launcher against real processes: progress while it runs, stop, crash, death of the parent."""
+"""The launcher against real processes of this machine: progress while it runs, stop, crash, death of the parent."""
 
-import multiprocessing
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psutil
 import pytest
 
 from lang1_assets.resources.launcher import TrainingLauncher
-
-JOB = "tests.resources.launcher.job_for_tests"
-
-
-def run_job(work: Path, received: list[Any], steps: int = 3, pause: float = 0.2, fail: bool = False) -> None:
-    config = {"steps": steps, "pause_seconds": pause, "fail": fail}
-
-    @dg.asset
-    def training(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        TrainingLauncher(grace_seconds=3).run(
-            context, module=JOB, config=config, work=work, num_cpu_ranks=2, on_metrics=received.extend
-        )
-        return dg.MaterializeResult()
-
-    dg.materialize([training])
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
-def rank_pids(work: Path) -> list[int]:
-    return [int(path.read_text()) for path in sorted(work.glob("rank-*.pid")) if path.read_text()]
-
-
-def all_gone(pids: list[int]) -> bool:
-    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+from tests.resources.launcher.running import (
+    JOB,
+    all_gone,
+    in_process,
+    left_over,
+    rank_pids,
+    run_job,
+    wait_for,
+)
 
 
 def test_metrics_arrive_while_the_job_runs(tmp_path: Path) -> None:
@@ -58,24 +34,27 @@ def test_metrics_arrive_while_the_job_runs(tmp_path: Path) -> None:
 
 
 def test_a_failing_rank_gives_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(dg.Failure, match=r"(?s)ended with code.*job_for_tests: the reason"):
-        run_job(tmp_path, [], steps=1, fail=True)
+    with pytest.raises(dg.Failure, match=r"(?s)ended with code 3.*job_for_tests: the reason"):
+        run_job(tmp_path, steps=1, fail=3)
 
 
-def in_process(work: str) -> None:
-    run_job(Path(work), [], steps=1000)
+def test_a_batch_that_does_not_divide_starts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(
+        dg.Failure, match=r"global_batch_size 9 is not a multiple of micro_batch_size 3 x 2 ranks.*this machine"
+    ):
+        run_job(tmp_path, training={"global_batch_size": 9, "micro_batch_size": 3})
+    assert not (tmp_path / "job.log").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_rank_outlives_the_process_that_launched_it(tmp_path: Path, number: int) -> None:
-    parent = multiprocessing.get_context("spawn").Process(target=in_process, args=(str(tmp_path),))
-    parent.start()
+    parent = in_process(run_job, tmp_path, steps=1000)
     wait_for(lambda: len(rank_pids(tmp_path)) == 2)
     pids = rank_pids(tmp_path)
-    assert parent.pid is not None
     os.kill(parent.pid, number)
     wait_for(lambda: all_gone(pids), seconds=30)
     parent.join(30)
+    wait_for(lambda: not left_over(tmp_path), seconds=30)
 
 
 def test_a_killed_rank_ends_the_job(tmp_path: Path) -> None:
@@ -86,34 +65,35 @@ def test_a_killed_rank_ends_the_job(tmp_path: Path) -> None:
     thread = threading.Thread(target=kill_when_up)
     thread.start()
     with pytest.raises(dg.Failure, match="ended with code"):
-        run_job(tmp_path, [], steps=1000, pause=0.2)
+        run_job(tmp_path, steps=1000)
     thread.join()
     assert all_gone(rank_pids(tmp_path))
+    assert not left_over(tmp_path)
 
 
-def stopped_in_process(work: str) -> None:
+def stopped_in_process(work: Path) -> None:
     @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
     def training(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        config = {"steps": 1000, "pause_seconds": 0.2, "fail": False}
-        with open(Path(work) / "starts", "a") as handle:
+        config = {"steps": 1000, "pause_seconds": 0.2, "fail": 0}
+        with open(work / "starts", "a") as handle:
             handle.write("start\n")
-        TrainingLauncher(grace_seconds=3).run(
-            context, module=JOB, config=config, work=Path(work), num_cpu_ranks=2, on_metrics=lambda rows: None
+        TrainingLauncher(grace_seconds=10).run(
+            context, module=JOB, config=config, work=work, num_cpu_ranks=2, on_metrics=lambda rows: None
         )
         return dg.MaterializeResult()
 
     dg.materialize([training], raise_on_error=False)
 
 
-def test_a_stop_is_not_taken_for_a_crash(tmp_path: Path) -> None:
+def test_a_stop_saves_and_is_not_taken_for_a_crash(tmp_path: Path) -> None:
     """Dagster retries a step that was interrupted; stopping a training run must end it."""
-    parent = multiprocessing.get_context("spawn").Process(target=stopped_in_process, args=(str(tmp_path),))
-    parent.start()
+    parent = in_process(stopped_in_process, tmp_path)
     wait_for(lambda: len(rank_pids(tmp_path)) == 2)
     pids = rank_pids(tmp_path)
-    assert parent.pid is not None
     os.kill(parent.pid, signal.SIGINT)
     parent.join(60)
     assert parent.exitcode is not None
     assert all_gone(pids)
+    assert not left_over(tmp_path)
+    assert {path.name for path in tmp_path.glob("*.step")} == {"rank-0.step", "rank-1.step"}
     assert (tmp_path / "starts").read_text() == "start\n"
