@@ -11,6 +11,7 @@ from dagster_dbt import DbtCliResource
 
 from lang1_assets import checks, clean, evaluate, extract, finetune, label, operate, pretrain, report, study, tokens
 from lang1_assets.console import progress_logger
+from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
@@ -99,6 +100,7 @@ def default_resources(settings: Settings) -> dict[str, Any]:
     return {
         "store": ArtifactStore(root=str(home / "artifacts" / settings.name)),
         "launcher": TrainingLauncher(),
+        "alerts": Alerts(),
         "tracking": Tracking(
             tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_home / 'mlflow.db'}"),
             ui_url=os.environ.get("LANG1_MLFLOW_URL", "http://127.0.0.1:5000"),

@@ -8,6 +8,7 @@ import dagster as dg
 
 from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
 from lang1_assets.partitions import variant_partitions
+from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
@@ -53,7 +54,11 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("better_than_chance", asset=name)],
     )
     def _finetuned(
-        context: dg.AssetExecutionContext, store: ArtifactStore, launcher: TrainingLauncher, tracking: Tracking
+        context: dg.AssetExecutionContext,
+        store: ArtifactStore,
+        launcher: TrainingLauncher,
+        tracking: Tracking,
+        alerts: Alerts,
     ) -> dg.MaterializeResult:
         key = context.partition_key
         base = store.get(f"pretrained_model/{key}")
@@ -70,15 +75,17 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
                 params={"profile": settings.name, "variant": key, "recipe": recipe, **config},
                 inputs=inputs,
             ) as run:
-                launcher.run(
-                    context,
-                    module=JOB,
-                    config=config,
-                    work=work,
-                    num_cpu_ranks=settings.finetune.num_cpu_ranks,
-                    launch=settings.launch,
-                    on_metrics=run.log_rows,
-                )
+                with alerts.watch(context, run) as on_alerts:
+                    launcher.run(
+                        context,
+                        module=JOB,
+                        config=config,
+                        work=work,
+                        num_cpu_ranks=settings.finetune.num_cpu_ranks,
+                        launch=settings.launch,
+                        on_metrics=run.log_rows,
+                        on_alerts=on_alerts,
+                    )
             summary = json.loads((work / "summary.json").read_text())
             return {**summary, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
 

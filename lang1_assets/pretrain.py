@@ -10,6 +10,7 @@ import dagster as dg
 from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
+from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
@@ -47,7 +48,11 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("better_than_uniform", asset="pretrained_model")],
     )
     def _pretrained_model(
-        context: dg.AssetExecutionContext, store: ArtifactStore, launcher: TrainingLauncher, tracking: Tracking
+        context: dg.AssetExecutionContext,
+        store: ArtifactStore,
+        launcher: TrainingLauncher,
+        tracking: Tracking,
+        alerts: Alerts,
     ) -> dg.MaterializeResult:
         key = context.partition_key
         corpora: dict[str, Artifact] = {
@@ -69,15 +74,17 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
                 if settings.variants[key].random_weights:
                     summary = write_random_model(config, work)
                 else:
-                    launcher.run(
-                        context,
-                        module=JOB,
-                        config=config,
-                        work=work,
-                        num_cpu_ranks=settings.pretrain.num_cpu_ranks,
-                        launch=settings.launch,
-                        on_metrics=run.log_rows,
-                    )
+                    with alerts.watch(context, run) as on_alerts:
+                        launcher.run(
+                            context,
+                            module=JOB,
+                            config=config,
+                            work=work,
+                            num_cpu_ranks=settings.pretrain.num_cpu_ranks,
+                            launch=settings.launch,
+                            on_metrics=run.log_rows,
+                            on_alerts=on_alerts,
+                        )
                     # Optimizer states are three times the model and of no use to anything that comes later.
                     shutil.rmtree(work / "resume", ignore_errors=True)
                     summary = json.loads((work / "summary.json").read_text())

@@ -21,6 +21,8 @@ RUN_ID_FILE = "mlflow_run_id"
 CANDIDATE_ALIAS = "candidate"
 IN_SERVICE_ALIAS = "in_service"
 MAX_PARAM_CHARACTERS = 6_000
+ALERTS_TAG = "alerts"
+LAST_ALERT_TAG = "alerts.last"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,13 @@ class TrackedRun:
     def log_values(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.client.log_metric(self.run_id, _metric_name(name), value)
+
+    def log_alert(self, row: Mapping[str, Any]) -> None:
+        """What a person sees on the run's page: how many there were and the last of them, and a mark in the charts."""
+        earlier = int(self.client.get_run(self.run_id).data.tags.get(ALERTS_TAG, 0))
+        self.client.set_tag(self.run_id, ALERTS_TAG, earlier + 1)
+        self.client.set_tag(self.run_id, LAST_ALERT_TAG, f"{row['kind']}: {row['text']}"[:MAX_PARAM_CHARACTERS])
+        self.client.log_metric(self.run_id, _metric_name(f"alerts/{row['kind']}"), 1, step=row["step"] or 0)
 
     def log_file(self, path: Path) -> None:
         """Attach a file. Only results and reports: never anything with note text."""

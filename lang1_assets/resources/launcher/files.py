@@ -10,6 +10,7 @@ from typing import Any
 CONFIG_FILE = "job.json"
 LOG_FILE = "job.log"
 METRICS_FILE = "metrics.jsonl"
+ALERTS_FILE = "alerts.jsonl"
 LOG_TAIL_LINES = 25
 
 MetricRows = Sequence[Mapping[str, Any]]
@@ -44,6 +45,15 @@ class MetricsReader:
             whole, newline, _ = handle.read().rpartition(b"\n")
         rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
         return rows, self._offset + len(whole) + len(newline)
+
+
+def hand_on(readers: Sequence[tuple[MetricsReader, OnMetrics]]) -> None:
+    for reader, receiver in readers:
+        reader.hand_on(receiver)
+
+
+def ignored(rows: MetricRows) -> None:
+    """For a job that has no such rows."""
 
 
 def last_line(path: Path) -> str:

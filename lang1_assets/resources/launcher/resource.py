@@ -6,7 +6,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from dagster._core.pipes.utils import PipesFileContextInjector, PipesFileMessage
 from lang1_assets.ops.training.config import accumulation_steps
 from lang1_assets.resources.launcher import hosts, processes, slurm
 from lang1_assets.resources.launcher.files import (
+    ALERTS_FILE,
     CONFIG_FILE,
     LOG_FILE,
     METRICS_FILE,
     MetricsReader,
     OnMetrics,
+    hand_on,
+    ignored,
     last_line,
     tail,
 )
@@ -45,6 +48,7 @@ class TrainingLauncher(dg.ConfigurableResource):
         work: Path,
         num_cpu_ranks: int,
         on_metrics: OnMetrics,
+        on_alerts: OnMetrics = ignored,
         launch: Launch | None = None,
     ) -> None:
         """Run a job to its end.
@@ -55,6 +59,7 @@ class TrainingLauncher(dg.ConfigurableResource):
             work: the job's folder; a job that was interrupted goes on from what lies there.
             num_cpu_ranks: ranks of this machine, or of each node, where there is no GPU.
             on_metrics: given each new batch of rows of `metrics.jsonl` while the job runs.
+            on_alerts: the same for `alerts.jsonl`.
             launch: where it runs; this machine by default.
 
         Raises:
@@ -62,7 +67,7 @@ class TrainingLauncher(dg.ConfigurableResource):
                 the message.
         """
         launch = launch or Launch()
-        reader = MetricsReader(work / METRICS_FILE)
+        readers = [(MetricsReader(work / METRICS_FILE), on_metrics), (MetricsReader(work / ALERTS_FILE), on_alerts)]
         # Dagster marks this as preview and says so at every launch; the version is pinned in the lock file.
         warnings.filterwarnings("ignore", message=".*expected_writer_count.*")
         with open_pipes_session(
@@ -76,8 +81,8 @@ class TrainingLauncher(dg.ConfigurableResource):
             except LaunchError as error:
                 raise dg.Failure(str(error), allow_retries=False) from None
             context.log.info(f"{module} runs on {job.describe()}")
-            code = self._follow(context, job, reader, on_metrics)
-        reader.hand_on(on_metrics)
+            code = self._follow(context, job, readers)
+        hand_on(readers)
         if code == processes.INPUT_ERROR_EXIT_CODE:
             raise dg.Failure(f"{module}: {last_line(work / LOG_FILE)}", allow_retries=False)
         if code != 0:
@@ -163,13 +168,13 @@ class TrainingLauncher(dg.ConfigurableResource):
         return slurm.submit(module, config_file, request, {**environment, **own}, asked.poll_seconds)
 
     def _follow(
-        self, context: dg.AssetExecutionContext, job: StartedJob, reader: MetricsReader, on_metrics: OnMetrics
+        self, context: dg.AssetExecutionContext, job: StartedJob, readers: Sequence[tuple[MetricsReader, OnMetrics]]
     ) -> int:
         # A loop, not wait(): Dagster interrupts this thread with an exception, and wait() would hold it back.
         try:
             while (code := job.exit_code()) is None:
                 time.sleep(job.poll_seconds)
-                reader.hand_on(on_metrics)
+                hand_on(readers)
             return code
         except dg.DagsterExecutionInterruptedError as interrupted:
             # As it is, Dagster's retry policy would take a person's stop for a crash and start the job again.
