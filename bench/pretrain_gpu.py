@@ -122,6 +122,7 @@ def measure_ours(case: Case, seconds: float, compiled: bool) -> dict[str, float]
         tokenizer_folder=Path(),
         vocab_size=VOCABULARY,
         checkpoint_tokens=1,
+        suspect_steps=1,
         validation_windows=1,
         seed=3407,
     )
