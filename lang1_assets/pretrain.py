@@ -1,6 +1,7 @@
 """Pretraining: a DeepSpeed job a variant, its trajectory of checkpoints, its run in MLflow (paper 5.3, Table 1)."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,38 @@ CODE = [
 ]
 
 
+STARTING_CHECKPOINT = "starting_checkpoint"
+
+
 def build_assets(settings: Settings) -> list[Any]:
-    return [pretrained_model(settings)]
+    return [pretrained_model(settings), *starting_checkpoint(settings)]
+
+
+def starting_checkpoint(settings: Settings) -> list[dg.AssetSpec]:
+    """Somebody else's model in the lineage, where the profile goes on from one."""
+    folder = settings.pretrain.start_from
+    if folder is None:
+        return []
+    return [
+        dg.AssetSpec(
+            STARTING_CHECKPOINT,
+            group_name=GROUP,
+            owners=MODEL_OWNER,
+            kinds={"huggingface"},
+            description="The checkpoint that pretraining goes on from; made elsewhere.",
+            metadata={"path": dg.MetadataValue.path(str(folder))},
+        )
+    ]
 
 
 def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="pretrained_model",
-        deps=[*(f"{corpus}_tokens" for corpus in settings.corpus_names), *monitored_assets(settings)],
+        deps=[
+            *(f"{corpus}_tokens" for corpus in settings.corpus_names),
+            *monitored_assets(settings),
+            *(spec.key for spec in starting_checkpoint(settings)),
+        ],
         partitions_def=variant_partitions(settings),
         group_name=GROUP,
         owners=MODEL_OWNER,
@@ -59,6 +84,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
             corpus: store.get(f"{corpus}_tokens") for corpus in settings.variants[key].mixture
         }
         tokens = store.get("tokenizer")
+        start = observed_start(context, settings)
 
         def make(work: Path) -> dict[str, Any]:
             monitored = [store.get(name) for name in monitored_assets(settings)]
@@ -68,7 +94,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
                 experiment="pretrain",
                 name=key,
                 work=work,
-                params={"profile": settings.name, "variant": key, **config},
+                params={"profile": settings.name, "variant": key, "start_sha256": start, **config},
                 inputs=[*corpora.values(), tokens, *monitored],
             ) as run:
                 if settings.variants[key].random_weights:
@@ -97,7 +123,8 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
             parameters={
                 "model": settings.model.model_dump(),
                 # Without what only looks: a cohort defined anew is no reason to train for a month again.
-                "pretrain": settings.pretrain.model_dump(exclude={*MONITOR_FIELDS, "keep_last"}),
+                "pretrain": settings.pretrain.model_dump(exclude={*MONITOR_FIELDS, "keep_last", "start_from"}),
+                **({"start_sha256": start} if start is not None else {}),
                 "variant": settings.variants[key].model_dump(),
                 "seed": settings.seed,
             },
@@ -110,16 +137,40 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
             [better_than_uniform(artifact, tokens)],
             trajectory_table=markdown_table(["checkpoint"], [[name] for name in artifact.summary["trajectory"]]),
             mlflow_run=dg.MetadataValue.url(url),
+            **({"start_from": str(settings.pretrain.start_from), "start_sha256": start} if start is not None else {}),
         )
 
     return _pretrained_model
 
 
+def observed_start(context: dg.AssetExecutionContext, settings: Settings) -> str | None:
+    """Hash of the checkpoint that pretraining goes on from, noted in the lineage; None with random weights."""
+    from lang1_assets.ops.pretraining.checkpoint_hash import checkpoint_sha256
+
+    folder = settings.pretrain.start_from
+    if folder is None or settings.variants[context.partition_key].random_weights:
+        return None
+    try:
+        sha256 = checkpoint_sha256(folder)
+    except ValueError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    context.log_event(
+        dg.AssetObservation(
+            STARTING_CHECKPOINT,
+            metadata={"path": dg.MetadataValue.path(str(folder)), "sha256": sha256},
+            tags={"dagster/data_version": sha256},
+        )
+    )
+    return sha256
+
+
 def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], tokens: Artifact) -> dict[str, Any]:
     pretrain = settings.pretrain.model_dump(mode="json")
     own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "suspect_steps", "validation_windows")}
-    for name in ("num_cpu_ranks", *MONITOR_FIELDS):
+    for name in ("num_cpu_ranks", "warmup_share", *MONITOR_FIELDS):
         pretrain.pop(name)
+    start_from = pretrain.pop("start_from")
+    pretrain |= run_length(settings, key, corpora)
     return {
         "shape": settings.model.model_dump(),
         "training": pretrain,
@@ -128,8 +179,29 @@ def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], token
         "tokenizer_folder": str(tokens.path),
         "vocab_size": tokens.summary["vocab_size"],
         "seed": settings.seed,
+        "start_from": start_from,
         **own,
     }
+
+
+def run_length(settings: Settings, key: str, corpora: dict[str, Artifact]) -> dict[str, int]:
+    """Steps and warmup as numbers: one epoch depends on the tokens there are."""
+    from lang1_assets.ops.mixture import Mixture
+    from lang1_assets.ops.pretraining.length import steps_of_one_epoch
+    from lang1_assets.ops.shards import TokenShards
+
+    pretrain, weights = settings.pretrain, settings.variants[key].mixture
+    if pretrain.max_steps != "one_epoch":
+        steps = pretrain.max_steps
+    elif corpora:
+        shards = {name: TokenShards(artifact.path, "train") for name, artifact in corpora.items()}
+        mixture = Mixture(shards, weights, settings.model.context_length, settings.seed)
+        steps = steps_of_one_epoch(mixture, pretrain.global_batch_size)
+    else:
+        # The control with random weights takes none.
+        steps = 0
+    share = pretrain.warmup_share
+    return {"max_steps": steps, "warmup_steps": pretrain.warmup_steps if share is None else math.ceil(share * steps)}
 
 
 def monitored_assets(settings: Settings) -> list[str]:

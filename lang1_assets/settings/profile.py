@@ -76,6 +76,15 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _start_has_its_tokenizer(self) -> Settings:
+        if self.pretrain.start_from is not None and self.tokenizer.kind != "path":
+            raise ValueError(
+                f"pretrain.start_from needs the checkpoint's own tokenizer, but tokenizer.kind is '{self.tokenizer.kind}'; set "
+                f"tokenizer: {{kind: path, path: {self.pretrain.start_from}}}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _corpora_known(self) -> Settings:
         # These name assets: NAME_text and NAME_tokens.
         taken = sorted({*CORPORA, "web"} & set(self.text_sources))

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from lang1_assets.settings.checkpoint import shape_from_checkpoint
 from lang1_assets.settings.profile import Settings
 from lang1_assets.settings.training import Variant
 
@@ -41,10 +42,14 @@ def load_settings(name_or_path: str | None = None) -> Settings:
     """
     path = profile_path(name_or_path or os.environ.get("LANG1_PROFILE", "tiny"))
     values = _read_profile(path, seen=())
+    problems = shape_from_checkpoint(values)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(path, error)) from None
+        problems += [_explain_one(item) for item in error.errors(include_url=False)]
+    if problems:
+        raise SettingsError(f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  - {text}" for text in problems))
+    return settings
 
 
 def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -99,11 +104,6 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "variants"
         merged[key] = _merge(base[key], value) if both else value
     return merged
-
-
-def _explain(path: Path, error: ValidationError) -> str:
-    problems = [_explain_one(item) for item in error.errors(include_url=False)]
-    return f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  - {problem}" for problem in problems)
 
 
 def _explain_one(item: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -52,7 +53,6 @@ class Training(Section):
     """Sequences in one optimizer step, over all ranks and accumulations."""
     micro_batch_size: PositiveInt
     """Sequences in one forward pass of one rank."""
-    max_steps: PositiveInt
     learning_rate: Annotated[float, Field(gt=0)]
     min_learning_rate: NotNegative = 0.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -83,16 +83,26 @@ class Training(Section):
                 f"global_batch_size {self.global_batch_size} is not a multiple of micro_batch_size "
                 f"{self.micro_batch_size}"
             )
-        if self.warmup_steps >= self.max_steps:
-            raise ValueError(f"warmup_steps {self.warmup_steps} must be below max_steps {self.max_steps}")
         if self.min_learning_rate > self.learning_rate:
             raise ValueError(f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}")
         return self
 
 
-class Pretrain(Training):
-    """Paper section 5.3."""
+def check_warmup(warmup_steps: int, max_steps: int) -> None:
+    if warmup_steps >= max_steps:
+        raise ValueError(f"warmup_steps {warmup_steps} must be below max_steps {max_steps}")
 
+
+class Pretrain(Training):
+    """Paper section 5.3; from an existing checkpoint, continual pretraining (M70)."""
+
+    max_steps: PositiveInt | Literal["one_epoch"]
+    """`one_epoch` ends where the scarcest corpus, by its weight in the mixture, has been read once: no text comes twice."""
+    warmup_share: Fraction | None = None
+    """Part of all steps, in the place of `warmup_steps`."""
+    start_from: Path | None = None
+    """A Hugging Face folder of a Llama-like causal model, safetensors only, to go on from instead of random weights. `model`
+    is then taken from it where the profile says nothing (`model: null` drops what a profile extends)."""
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
     weight_decay: NotNegative = 0.1
@@ -110,6 +120,17 @@ class Pretrain(Training):
     """Answered training notes in front of each prompt; fewer where the context has no room."""
     monitor_examples: PositiveInt = 200
     """Validation notes of each task, and questions."""
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> Pretrain:
+        if self.warmup_share is not None and self.warmup_steps:
+            raise ValueError(
+                f"warmup_share {self.warmup_share} and warmup_steps {self.warmup_steps} are both given; set one of them to "
+                "null or 0"
+            )
+        if self.max_steps != "one_epoch":
+            check_warmup(self.warmup_steps, self.max_steps)
+        return self
 
 
 class Search(Section):
@@ -129,8 +150,10 @@ class Search(Section):
 
 
 class Finetune(Training):
-    """Paper section 5.4. For the joint recipe, `max_steps` is multiplied by the number of tasks."""
+    """Paper section 5.4."""
 
+    max_steps: PositiveInt
+    """Of a recipe with one task; the joint recipe's are as many times more as it has tasks."""
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-5
     weight_decay: NotNegative = 0.02
@@ -143,6 +166,11 @@ class Finetune(Training):
     validation_examples: PositiveInt = 2_000
     """Validation notes of each task that early stopping looks at."""
     search: Search = Search()
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Finetune:
+        check_warmup(self.warmup_steps, self.max_steps)
+        return self
 
 
 class Variant(Section):

@@ -49,10 +49,12 @@ class PretrainConfig:
     seed: int
     monitoring: MonitoringConfig | None = None
     """None: only losses are looked at."""
+    start_from: Path | None = None
+    """A Hugging Face folder; None begins with random weights."""
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> PretrainConfig:
-        monitoring = values.get("monitoring")
+        monitoring, start_from = values.get("monitoring"), values.get("start_from")
         return PretrainConfig(
             **{
                 **values,
@@ -61,6 +63,7 @@ class PretrainConfig:
                 "sources": {name: Path(folder) for name, folder in values["sources"].items()},
                 "tokenizer_folder": Path(values["tokenizer_folder"]),
                 "monitoring": MonitoringConfig.from_json(monitoring) if monitoring is not None else None,
+                "start_from": Path(start_from) if start_from is not None else None,
             }
         )
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from lang1_assets.ops.mixture import Mixture
-from lang1_assets.ops.model import build_model
 from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining.batches import Batches
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_interval, crosses_checkpoint
@@ -19,6 +18,7 @@ from lang1_assets.ops.pretraining.preflight import preflight
 from lang1_assets.ops.pretraining.progress import Interval, Progress
 from lang1_assets.ops.pretraining.recovery import LeftOutData, go_back, stable_step
 from lang1_assets.ops.pretraining.spikes import SpikeDetector
+from lang1_assets.ops.pretraining.start import starting_model
 from lang1_assets.ops.pretraining.step import take_step
 from lang1_assets.ops.pretraining.trajectory import save_trajectory, write_summary
 from lang1_assets.ops.pretraining.validation import validate
@@ -46,7 +46,7 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
     monitor = open_monitor(config)
     # On the device itself: on the way there, eight ranks of 7B would hold 200 GB of the machine's memory.
     with world.device:
-        model = build_model(config.shape, config.vocab_size, config.seed)
+        model = starting_model(config)
     num_parameters = model.num_parameters()
     reporter.say(
         f"pretraining {num_parameters / 1e6:.2f} M parameters on {world.size} rank(s) of {world.device.type}: "

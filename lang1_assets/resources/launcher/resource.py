@@ -75,7 +75,7 @@ class TrainingLauncher(dg.ConfigurableResource):
             context_injector=PipesFileContextInjector(str(work / "pipes_context.json")),
             message_reader=PipesFileMessageReader(str(work / "pipes_messages.jsonl")),
         ) as session:
-            environment = {**os.environ, **session.get_bootstrap_env_vars(), **launch.environment}
+            environment = {**os.environ, **session.get_bootstrap_env_vars()}
             try:
                 job = self._start(module, config, work, num_cpu_ranks, launch, environment)
             except LaunchError as error:
@@ -110,10 +110,12 @@ class TrainingLauncher(dg.ConfigurableResource):
             return self._start_hosts(module, config, config_file, launch, environment)
         ranks = processes.num_gpus() or num_cpu_ranks
         check_batches(config, ranks, "this machine")
-        environment = environment if processes.num_gpus() else {**environment, **processes.cpu_environment(ranks)}
+        on_cpu = {} if processes.num_gpus() else processes.cpu_environment(ranks)
         command = processes.launcher_command(module, config_file, {"localhost": ranks})
         commands = {"this machine": processes.leashed(command, self.grace_seconds)}
-        return processes.start_held(commands, environment, work / LOG_FILE, self.grace_seconds)
+        return processes.start_held(
+            commands, {**environment, **on_cpu, **launch.environment}, work / LOG_FILE, self.grace_seconds
+        )
 
     def _start_hosts(
         self,
@@ -128,11 +130,11 @@ class TrainingLauncher(dg.ConfigurableResource):
         check_batches(config, sum(host.slots for host in named), str(launch.hostfile))
         found = hosts.probe(named, launch.ssh_options, config_file)
         slots = {host.name: host.slots for host in named}
+        with_gpus = any(item.gpus for item in found.values())
         commands = {}
         for node, host in enumerate(named):
-            own = {**hosts.passed_on(environment), **launch.environment}
-            if not any(item.gpus for item in found.values()):
-                own |= processes.cpu_environment(host.slots, found[host.name].cores)
+            on_cpu = {} if with_gpus else processes.cpu_environment(host.slots, found[host.name].cores)
+            own = {**hosts.passed_on(environment), **on_cpu, **launch.environment}
             command = processes.launcher_command(
                 module,
                 config_file,
@@ -165,7 +167,9 @@ class TrainingLauncher(dg.ConfigurableResource):
         own = {} if asked.gpus_per_node else processes.cpu_environment(1, asked.cpus_per_rank)
         if launch.master_address is not None:
             own["MASTER_ADDR"] = launch.master_address
-        return slurm.submit(module, config_file, request, {**environment, **own}, asked.poll_seconds)
+        return slurm.submit(
+            module, config_file, request, {**environment, **own, **launch.environment}, asked.poll_seconds
+        )
 
     def _follow(
         self, context: dg.AssetExecutionContext, job: StartedJob, readers: Sequence[tuple[MetricsReader, OnMetrics]]

@@ -16,18 +16,8 @@ from lang1_assets.resources.launcher.hosts import Host, passed_on, probe, read_h
 from lang1_assets.resources.launcher.jobs import LaunchError
 from lang1_assets.resources.launcher.processes import free_port
 from lang1_assets.settings.launch import Launch
-from tests.resources.launcher.running import all_gone, in_process, left_over, rank_pids, run_job, wait_for
+from tests.resources.launcher.running import all_gone, in_process, install_ssh, left_over, rank_pids, run_job, wait_for
 
-# As ssh: options, `--`, a host, and a command that a shell runs; a host it cannot reach gives 255.
-SSH_STAND_IN = """#!/bin/sh
-while [ "$1" != "--" ]; do shift; done
-host=$2
-shift 2
-case "$host" in
-  localhost|127.0.0.1) exec sh -c "$*" ;;
-  *) echo "ssh: Could not resolve hostname $host: Name or service not known" >&2; exit 255 ;;
-esac
-"""
 NAMES = st.from_regex(r"\A[a-z0-9][a-z0-9.-]{0,12}\Z")
 
 
@@ -36,8 +26,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the place of `ssh`, which would need a server."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "ssh").write_text(SSH_STAND_IN)
-    (folder / "ssh").chmod(stat.S_IRWXU)
+    install_ssh(folder)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
