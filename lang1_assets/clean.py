@@ -120,8 +120,8 @@ def duplicate_parameters(settings: Settings) -> dict[str, Any]:
     corpora = settings.corpora
     if corpora.deduplication == "none":
         return {"deduplication": "none"}
-    held = corpora.model_dump(mode="json", exclude={"hold_out_test_stays"})
-    return {name: value for name, value in held.items() if corpora.deduplication == "near" or name != "near_similarity"}
+    least = {"near_similarity": corpora.near_similarity} if corpora.deduplication == "near" else {}
+    return {"deduplication": corpora.deduplication, "choices": corpora.choices, **least}
 
 
 def duplicates(

@@ -37,6 +37,11 @@ def profile(folder: Path, text: str) -> Settings:
     return load_settings(str(folder / "ours.yaml"))
 
 
+def corpora(choice: str) -> str:
+    """The setting, with nothing planted into the corpora."""
+    return f"corpora: {choice.removesuffix('}')}, canaries: {{plant: false}}}}"
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
     """Clean notes, cohorts that hold nothing out, and a tokenizer that gives every word one token."""
@@ -97,7 +102,7 @@ def shards_of(settings: Settings, store: ArtifactStore) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        ("{}", {"notes": 4, "notes_plus": 5}),
+        ("{deduplication: none}", {"notes": 4, "notes_plus": 5}),
         # Notes has no radiology report: the H&P that says the same stays there, and goes from Notes+.
         ("{deduplication: exact}", {"notes": 4, "notes_plus": 4}),
         ("{deduplication: near, near_similarity: 0.75}", {"notes": 3, "notes_plus": 3}),
@@ -107,7 +112,7 @@ def shards_of(settings: Settings, store: ArtifactStore) -> dict[str, int]:
 def test_corpora_are_thinned_as_the_profile_says(
     tmp_path: Path, store: ArtifactStore, choice: str, expected: dict[str, int]
 ) -> None:
-    assert shards_of(profile(tmp_path, f"corpora: {choice}"), store) == expected
+    assert shards_of(profile(tmp_path, corpora(choice)), store) == expected
 
 
 def test_another_choice_makes_the_shards_again_and_the_same_choice_does_not(
@@ -115,20 +120,20 @@ def test_another_choice_makes_the_shards_again_and_the_same_choice_does_not(
 ) -> None:
     seen = []
     for choice in (
-        "{}",
+        "{deduplication: none}",
         "{deduplication: near}",
         "{deduplication: near, near_similarity: 0.7}",
         "{near_similarity: 0.7}",
-        "{}",
+        "{deduplication: none}",
     ):
-        shards_of(profile(tmp_path, f"corpora: {choice}"), store)
+        shards_of(profile(tmp_path, corpora(choice)), store)
         seen.append((store.get("duplicate_notes").fingerprint, store.get("notes_plus_tokens").fingerprint))
     assert len(set(seen[:3])) == 3
     assert seen[0] == seen[3] == seen[4]
 
 
 def test_the_asset_says_what_it_found(tmp_path: Path, store: ArtifactStore) -> None:
-    settings = profile(tmp_path, "corpora: {deduplication: near, near_similarity: 0.75}")
+    settings = profile(tmp_path, corpora("{deduplication: near, near_similarity: 0.75}"))
     result = materialize([clean.duplicate_notes(settings)], store)
     (check,) = result.get_asset_check_evaluations()
     assert check.passed

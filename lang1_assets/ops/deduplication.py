@@ -20,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from lang1_assets.ops.near_duplicates import duplicates_of
-from lang1_assets.ops.processes import WorkerDiedError, in_order
+from lang1_assets.ops.processes import WorkerDiedError, Workers
 
 COLUMNS = ("note_id", "subject_id", "written_time", "text")
 REASONS = ("exact", "near")
@@ -104,10 +104,9 @@ def write_duplicates(
     ]
     total = len(files) + len(groups)
     try:
-        sizes = list(in_order(spread_file, files, num_workers, lambda done, _: on_progress(done, total)))
-        counts = list(
-            in_order(search_group, groups, num_workers, lambda done, _: on_progress(len(files) + done, total))
-        )
+        with Workers(min(num_workers, num_groups)) as workers:
+            sizes = workers.in_order(spread_file, files, lambda done, _: on_progress(done, total))
+            counts = workers.in_order(search_group, groups, lambda done, _: on_progress(len(files) + done, total))
     except WorkerDiedError as error:
         raise DeduplicationError(f"{error}; lower cleaning.num_workers or cleaning.partition_rows") from None
     num_written = sum(gather(found, number, output / path.name) for number, path in enumerate(inputs))

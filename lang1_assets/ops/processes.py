@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -17,36 +18,50 @@ class WorkerDiedError(RuntimeError):
     """A process was killed from outside, most likely for want of memory."""
 
 
-def in_order(
-    function: Callable[[Job], Result],
-    jobs: Sequence[Job],
-    num_workers: int,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Result]:
-    """`function` of each job; with one worker or one job in this very process.
+class Workers:
+    """Some processes that live as long as the `with` block; one worker is this very process."""
 
-    Args:
-        on_progress: told (jobs done, jobs in all) after each.
+    def __init__(self, num_workers: int) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        if num_workers > 1:
+            # Spawned: the thread pool of Polars does not survive a fork.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=use_one_thread)
 
-    Raises:
-        WorkerDiedError: what to lower is for the caller to say.
-    """
-    for done, result in enumerate(_results(function, jobs, min(num_workers, len(jobs))), start=1):
-        on_progress(done, len(jobs))
-        yield result
+    def __enter__(self) -> Workers:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
-def _results(function: Callable[[Job], Result], jobs: Sequence[Job], num_workers: int) -> Iterator[Result]:
-    if num_workers <= 1:
-        yield from map(function, jobs)
-        return
-    # Spawned: the thread pool of Polars does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(num_workers, mp_context=context, initializer=use_one_thread) as pool:
-            yield from pool.map(function, jobs)
-    except BrokenProcessPool:
-        raise WorkerDiedError("a worker process died, most likely for want of memory") from None
+    def in_order(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Result]:
+        """`function` of each job.
+
+        Args:
+            on_progress: told (jobs done, jobs in all) after each.
+
+        Raises:
+            WorkerDiedError: what to lower is for the caller to say.
+        """
+        results = []
+        try:
+            for result in self._map(function, jobs):
+                results.append(result)
+                on_progress(len(results), len(jobs))
+        except BrokenProcessPool:
+            raise WorkerDiedError("a worker process died, most likely for want of memory") from None
+        return results
+
+    def _map(self, function: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+        return map(function, jobs) if self._pool is None else self._pool.map(function, jobs)
 
 
 def use_one_thread() -> None:

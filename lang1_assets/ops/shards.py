@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lang1_assets.ops.processes import WorkerDiedError, in_order
+from lang1_assets.ops.processes import WorkerDiedError, Workers
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FIELDS = ("dtype", "vocab_size", "tokenizer_sha256", "shards")
@@ -161,7 +161,8 @@ def num_rows_of(path: Path, columns: Sequence[str]) -> int:
 
 def run_jobs(jobs: list[Job], num_workers: int, on_progress: Callable[[int, int], None]) -> list[JobResult]:
     try:
-        return list(in_order(write_job_shards, jobs, num_workers, on_progress))
+        with Workers(min(num_workers, len(jobs))) as workers:
+            return workers.in_order(write_job_shards, jobs, on_progress)
     except WorkerDiedError as error:
         raise ShardError(f"{error}; lower shards.num_workers or shards.shard_tokens") from None
 

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import zstandard
 
-from lang1_assets.ops.processes import WorkerDiedError, in_order
+from lang1_assets.ops.processes import WorkerDiedError, Workers
 
 DOCUMENTS_PER_FILE = 50_000
 # Of the lines: whole books come at half a megabyte each.
@@ -78,7 +78,8 @@ def read_web_text(
     """
     jobs = plan(source, output / "documents")
     try:
-        results = list(in_order(read_file, jobs, num_workers, on_progress))
+        with Workers(min(num_workers, len(jobs))) as workers:
+            results = workers.in_order(read_file, jobs, on_progress)
     except WorkerDiedError as error:
         raise WebTextError(f"{source}: {error}; lower cleaning.num_workers") from None
     subsets = sum((result.subsets for result in results), Counter[str]())
