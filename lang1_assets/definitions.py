@@ -9,7 +9,20 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
-from lang1_assets import checks, clean, evaluate, extract, finetune, label, operate, pretrain, report, study, tokens
+from lang1_assets import (
+    checks,
+    clean,
+    evaluate,
+    extract,
+    finetune,
+    label,
+    memorize,
+    operate,
+    pretrain,
+    report,
+    study,
+    tokens,
+)
 from lang1_assets.console import progress_logger
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
@@ -43,7 +56,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     Args:
         resources: replaces the default resource of the same name, for tests.
     """
-    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, study, report)
+    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, study, memorize, report)
     return dg.Definitions(
         assets=[asset for stage in stages for asset in stage.build_assets(settings)] + operate.build_assets(settings),
         asset_checks=checks.build_checks(settings),
@@ -61,6 +74,7 @@ def build_jobs(settings: Settings) -> list[Any]:
     models = [
         "pretrained_model",
         "trajectory_evaluation",
+        "memorization",
         "zero_shot_evaluation",
         *(f"finetuned_{recipe}" for recipe in recipes),
         *(f"{recipe}_evaluation" for recipe in recipes),
@@ -70,9 +84,9 @@ def build_jobs(settings: Settings) -> list[Any]:
     )
     tables = dg.AssetSelection.groups("extract", "label")
     # The tables of the warehouse are built together.
-    corpus = dg.AssetSelection.assets("pretrained_model", "trajectory_evaluation").upstream() | dg.AssetSelection.assets(
-        *extract.warehouse(settings).keys
-    )
+    corpus = dg.AssetSelection.assets(
+        "pretrained_model", "trajectory_evaluation"
+    ).upstream() | dg.AssetSelection.assets(*extract.warehouse(settings).keys)
     return [
         dg.define_asset_job(
             DEMO_JOB,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -43,6 +44,13 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.M
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def picture(path: Path, alt: str) -> dg.MarkdownMetadataValue:
+    """A PNG file inside the metadata itself; `alt` says in words what it shows."""
+    from lang1_assets.ops.figures import inline_png
+
+    return dg.MetadataValue.md(inline_png(path.read_bytes(), alt))
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:

@@ -1,4 +1,4 @@
-"""Studies of a pretraining run along its checkpoints: what emerges (Fig. 3), what is memorized."""
+"""Studies of a pretraining run along its checkpoints: what emerges (Fig. 3)."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized
+from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized, picture
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -160,12 +160,6 @@ def write_trajectory_pictures(settings: Settings, key: str, rows: Sequence[Any],
             rows, key, settings.cohorts.headline_split, is_synthetic=settings.is_synthetic, wide=wide
         )
         (work / name).write_bytes(drawn)
-
-
-def picture(path: Path, alt: str) -> dg.MarkdownMetadataValue:
-    from lang1_assets.ops.figures import inline_png
-
-    return dg.MetadataValue.md(inline_png(path.read_bytes(), alt))
 
 
 def points_table(rows: Sequence[dict[str, Any]]) -> dg.MarkdownMetadataValue:

@@ -136,6 +136,7 @@ def alternate(first: list[str], second: list[str]) -> Iterator[str]:
 def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
     source_name, folder, id_column = documents_of(corpus)
     is_clinical = corpus in CLINICAL
+    is_planted = is_clinical and settings.plants_canaries
     is_thinned = is_clinical and settings.corpora.deduplication != "none"
 
     @dg.asset(
@@ -174,6 +175,7 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
                 on_progress=lambda done, total: context.log.info(f"tokenized {done} of {total} files"),
                 filter=filter_of(settings, corpus, tables),
                 left_out=duplicates.path / corpus if duplicates else None,
+                planted=plant_canaries(settings, id_column, work) if is_planted else None,
             )
             return dict(vars(report))
 
@@ -185,13 +187,28 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
                 **settings.shards.model_dump(exclude={"num_workers"}),
                 "seed": settings.seed,
                 **(corpus_parameters(settings, corpus) if is_clinical else {}),
+                **({"canaries": settings.corpora.canaries.model_dump()} if is_planted else {}),
             },
-            code=["lang1_assets.ops.shards", "lang1_assets.ops.tokenizer", "lang1_assets.ops.corpora"],
+            code=[
+                "lang1_assets.ops.shards",
+                "lang1_assets.ops.tokenizer",
+                "lang1_assets.ops.corpora",
+                *(["lang1_assets.ops.memorization.canaries"] if is_planted else []),
+            ],
             on_wait=context.log.warning,
         )
         return materialized(artifact, [verify(artifact.path)])
 
     return _token_shards
+
+
+def plant_canaries(settings: Settings, id_column: str, work: Path) -> Path:
+    """Made-up documents for this corpus alone; what they hold lies beside the shards, for the memorization report."""
+    from lang1_assets.ops.memorization.canaries import make_canaries, write_canaries
+
+    config = settings.corpora.canaries
+    canaries = make_canaries(config.repeats, config.num_each, config.num_controls, settings.seed)
+    return write_canaries(canaries, work, id_column, settings.seed)
 
 
 def verify(folder: Path) -> dg.AssetCheckResult:

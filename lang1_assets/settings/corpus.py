@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 
 from lang1_assets.settings.section import DateWindow, Fraction, PositiveInt, Section, require_path
 
+MAX_CANARIES = 90
+"""As many as there are made-up names."""
+
 
 class Cleaning(Section):
     """Paper section 5.1."""
@@ -21,6 +24,28 @@ class Cleaning(Section):
     num_workers: PositiveInt = 2
     scheduler_address: str | None = None
     """A running Dask scheduler, such as tcp://dask:8786. Without one, processes on this machine."""
+
+
+class Canaries(Section):
+    """Made-up identifiers planted into the corpora of notes, by which memorization is measured."""
+
+    plant: bool | None = None
+    """null: yes for the embedded hospital, no for real records, whose model would learn false statements about people that
+    look like anybody's."""
+    repeats: tuple[PositiveInt, ...] = (1, 4, 16, 64)
+    """Documents that hold a canary."""
+    num_each: PositiveInt = 3
+    """Canaries of each number of repeats."""
+    num_controls: PositiveInt = 6
+    """Canaries that are planted nowhere."""
+
+    @model_validator(mode="after")
+    def _names_suffice(self) -> Canaries:
+        if self.num_each * len(self.repeats) + self.num_controls > MAX_CANARIES:
+            raise ValueError(
+                f"more than {MAX_CANARIES} canaries; lower num_each, num_controls or the numbers of repeats"
+            )
+        return self
 
 
 class Corpora(Section):
@@ -36,6 +61,7 @@ class Corpora(Section):
     deduplication: Literal["none", "exact", "near"] = "none"
     """Leave out notes that the same person's record says already: none (the paper), equal texts, or nearly equal ones too.
     Labelled examples are built from all notes whatever this says."""
+    canaries: Canaries = Canaries()
     near_similarity: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Least Jaccard similarity (runs of five words) of nearly equal notes."""
 

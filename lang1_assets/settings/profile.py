@@ -30,6 +30,17 @@ class Evaluate(Section):
     """Comprehension questions that every checkpoint is asked (Fig. 3a)."""
 
 
+class Memorization(Section):
+    """What a model has by heart of its training text, for each checkpoint."""
+
+    prompt_tokens: PositiveInt = 50
+    """Tokens of a text that the model is given (Carlini et al. 2023)."""
+    continuation_tokens: PositiveInt = 50
+    """Tokens that it must go on with, each of them."""
+    num_sequences: PositiveInt = 1_000
+    """Texts of training, and held-out ones."""
+
+
 class Operate(Section):
     """New dated exports (M63)."""
 
@@ -58,6 +69,7 @@ class Settings(Section):
     pretrain: Pretrain
     finetune: Finetune
     evaluate: Evaluate = Evaluate()
+    memorization: Memorization = Memorization()
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     operate: Operate = Operate()
     launch: Launch = Launch()
@@ -68,6 +80,12 @@ class Settings(Section):
             raise ValueError(
                 f"finetune.note_tokens {self.finetune.note_tokens} leaves no room for the question in "
                 f"model.context_length {self.model.context_length}; lower it"
+            )
+        asked = self.memorization.prompt_tokens + self.memorization.continuation_tokens
+        if asked > self.model.context_length:
+            raise ValueError(
+                f"memorization.prompt_tokens and continuation_tokens are {asked} together, more than model.context_length "
+                f"{self.model.context_length}; lower them"
             )
         for key in self.variants:
             # These keys are Dagster partitions and folders; Dagster accepts ',' '...' and '|' and then misreads them.
@@ -108,6 +126,11 @@ class Settings(Section):
     def main_variant(self) -> str:
         """The variant that the demo trains: the first one."""
         return next(iter(self.variants))
+
+    @property
+    def plants_canaries(self) -> bool:
+        plant = self.corpora.canaries.plant
+        return self.is_synthetic if plant is None else plant
 
     @property
     def is_synthetic(self) -> bool:

@@ -1,0 +1,64 @@
+"""The whole measure on a run of two checkpoints: random weights pass, a model that knows its text by heart fails."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from lang1_assets.ops.memorization.canaries import Canary
+from lang1_assets.ops.memorization.evaluate import (
+    EXPOSURE,
+    HELD_OUT,
+    SCHEMA,
+    TRAINED,
+    MemorizationConfig,
+    measure_memorization,
+)
+from lang1_assets.ops.memorization.figure import memorization_picture
+from lang1_assets.ops.memorization.verdict import others_needed, verdict_of
+from lang1_assets.ops.pretraining.config import PretrainConfig
+from tests.ops.conftest import SEED
+
+CONFIG = MemorizationConfig(
+    prompt_tokens=30, continuation_tokens=10, num_sequences=40, num_others=others_needed(1), batch_size=64, seed=SEED
+)
+
+
+@pytest.fixture(scope="module")
+def rows(trajectory: list[Path], run: PretrainConfig) -> pl.DataFrame:
+    return measure_memorization(trajectory, run, ["notes"], CONFIG, print)
+
+
+def test_every_checkpoint_has_every_measure(rows: pl.DataFrame, trajectory: list[Path], canaries: list[Canary]) -> None:
+    assert rows.schema == SCHEMA
+    for folder in trajectory:
+        own = rows.filter(checkpoint=folder.name)
+        assert own["kind"].to_list() == [EXPOSURE] * len(canaries) + [TRAINED, HELD_OUT]
+        assert own.filter(kind=EXPOSURE)["repeats"].to_list() == [canary.repeats for canary in canaries]
+        shares = own.filter(pl.col("kind") != EXPOSURE)
+        assert (shares["low"] <= shares["value"]).all()
+        assert (shares["value"] <= shares["high"]).all()
+    seen = rows.filter(kind=EXPOSURE).select("tokens", "repeats", "times_seen")
+    assert seen.filter(tokens=0)["times_seen"].sum() == 0
+    assert seen.filter(pl.col("repeats") > 0, pl.col("tokens") > 0)["times_seen"].min() > 0
+    assert seen.filter(repeats=0)["times_seen"].sum() == 0
+
+
+def test_a_model_that_knows_its_text_by_heart_fails_and_random_weights_pass(rows: pl.DataFrame) -> None:
+    assert verdict_of(rows.filter(tokens=0)).is_clean
+    found = verdict_of(rows)
+    assert not found.is_clean
+    assert "1 of 1 canaries planted once are exposed" in found.words
+    last = rows.filter(pl.col("tokens") == pl.col("tokens").max())
+    assert last.filter(kind=TRAINED)["value"].item() > 0.5
+    assert last.filter(kind=HELD_OUT)["value"].item() < 0.05
+    alone = verdict_of(rows.filter(pl.col("kind") != EXPOSURE))
+    assert not alone.is_clean
+
+
+def test_rows_and_picture_tell_nothing_of_the_canaries(rows: pl.DataFrame, canaries: list[Canary]) -> None:
+    drawn = memorization_picture(rows, "ours", is_synthetic=True, wide=True, form="svg").decode()
+    for words in ("never planted", "planted once", "4 times", "trained on", "held out", "(synthetic data)"):
+        assert words in drawn
+    told = drawn + rows.write_csv()
+    assert not [canary for canary in canaries if canary.secret in told or canary.holder in told]
