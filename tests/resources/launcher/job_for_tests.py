@@ -23,6 +23,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
     die_with_parent()
     join_slurm_step(os.environ)
+    if "DAGSTER_PIPES_CONTEXT" in os.environ and not (path.parent / "pipes_context.json").exists():
+        sys.exit("a session with Dagster that is not there")
     rank = int(os.environ["RANK"])
     (path.parent / f"rank-{rank}.pid").write_text(str(os.getpid()))
     saved = path.parent / f"rank-{rank}.step"
@@ -33,6 +35,14 @@ def main() -> None:
                 row = {"step": step, "group": "train", "time": time.time(), "values": {"train/loss": 1.0 / (step + 1)}}
                 handle.write(json.dumps(row) + "\n")
         time.sleep(config["pause_seconds"])
+        failed = path.parent / "failed_once"
+        if step == config.get("fails_once_at") and not failed.exists():
+            saved.write_text(str(step + 1))
+            if rank == 1:
+                time.sleep(1)
+                failed.touch()
+                raise RuntimeError("this rank cannot go on")
+            time.sleep(60)
         if stopping:
             time.sleep(config.get("seconds_to_save", 0))
             saved.write_text(str(step + 1))

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from lang1_assets.resources.launcher.files import MetricsReader, last_line
+from lang1_assets.resources.launcher.files import MetricsReader, last_line, reason_of
 
 
 def test_only_whole_lines_are_handed_on(tmp_path: Path) -> None:
@@ -51,3 +51,48 @@ def test_the_reason_is_the_job_s_own_last_line(tmp_path: Path) -> None:
     log.write_text("ValueError: the reason\n[2026-01-01] [ERROR] exits with return code = 65\nsrun: error: task 0\n\n")
     assert last_line(log) == "ValueError: the reason"
     assert last_line(tmp_path / "none.log") == "no reason given"
+
+
+START = "[launch.py:152:main] WORLD INFO DICT: {'localhost': [0, 1]}"
+ENDED = "[launch.py:259:sigkill_handler] ['python', '-m', 'job'] exits with return code = "
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([START, "[rank1]: KeyError: 'a'", ENDED + "1"], "KeyError: 'a'"),
+        # Both print: the rank that failed, and the rank that was waiting for it.
+        (
+            [
+                START,
+                "ValueError: the reason",
+                "[rank0]: RuntimeError: [gloo/pair.cc] Connection closed by peer",
+                ENDED + "1",
+            ],
+            "ValueError: the reason",
+        ),
+        (
+            [START, "OSError: disk", "During handling ...", "lang1.CheckpointError: none is whole"],
+            "lang1.CheckpointError: none",
+        ),
+        (
+            [START, "RuntimeError: Connection closed by peer", ENDED + "-9"],
+            "a rank was killed by signal 9 (no memory left",
+        ),
+        (
+            [START, "ValueError: of the attempt before", START, "step 1", ENDED + "-15"],
+            "a rank was killed by signal 15",
+        ),
+        ([START, "RuntimeError: [gloo] closed by peer"], "RuntimeError: [gloo] closed by peer"),
+        ([START, "no Error is named here"], "no reason given"),
+    ],
+)
+def test_the_reason_is_of_the_last_attempt_and_of_the_rank_that_began(
+    tmp_path: Path, lines: list[str], reason: str
+) -> None:
+    (tmp_path / "job.log").write_text("\n".join(lines))
+    assert reason_of(tmp_path / "job.log").startswith(reason)
+
+
+def test_a_job_without_a_log_has_no_reason(tmp_path: Path) -> None:
+    assert reason_of(tmp_path / "job.log") == "no reason given"

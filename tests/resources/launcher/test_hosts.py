@@ -1,9 +1,12 @@
 """Hosts of a file: what the file may say, what a host must have, and two of them that are both this machine."""
 
 import os
+import shutil
 import signal
 import stat
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -130,6 +133,56 @@ def test_secrets_stay_here() -> None:
         "HOME": "/root",
     }
     assert passed_on(here) == {"NCCL_DEBUG": "INFO", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def ssh_server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """Options of `ssh` that lead to a real server of this machine."""
+    server = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if server is None or os.geteuid() != 0:
+        pytest.skip("no sshd, or not root (Debian: openssh-server)")
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    port = free_port()
+    options = {
+        "Port": port,
+        "ListenAddress": "127.0.0.1",
+        "HostKey": tmp_path / "host",
+        "AuthorizedKeysFile": tmp_path / "user.pub",
+        "StrictModes": "no",
+        "PermitRootLogin": "prohibit-password",
+        "UsePAM": "no",
+        "PidFile": tmp_path / "sshd.pid",
+    }
+    (tmp_path / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    with open(tmp_path / "sshd.log", "w") as log:
+        process = subprocess.Popen([server, "-D", "-e", "-f", str(tmp_path / "sshd_config")], stderr=log)
+    known = ("-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={tmp_path}/known")
+    options_here = ("-p", str(port), "-i", str(tmp_path / "user"), "-o", "IdentitiesOnly=yes", *known)
+    wait_for(
+        lambda: subprocess.run(["ssh", *options_here, "localhost", "true"], capture_output=True).returncode == 0, 20
+    )
+    yield options_here
+    process.terminate()
+    process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_over_a_real_ssh_every_rank_saves_and_nothing_is_left(
+    tmp_path: Path, ssh_server: tuple[str, ...], number: int
+) -> None:
+    """Stopped politely or with Dagster killed: the other end notices that it is let go."""
+    work = tmp_path / "work"
+    work.mkdir()
+    launch = two_hosts(tmp_path).model_copy(update={"ssh_options": ssh_server})
+    parent = in_process(run_job, work, launch=launch, steps=1000, grace=10, seconds_to_save=1)
+    wait_for(lambda: len(rank_pids(work)) == 2)
+    os.kill(parent.pid, number)
+    parent.join(60)
+    wait_for(lambda: not left_over(work), seconds=30)
+    assert all_gone(rank_pids(work))
+    assert {path.name for path in work.glob("*.step")} == {"rank-0.step", "rank-1.step"}
 
 
 def two_hosts(folder: Path, second: int = 1) -> Launch:

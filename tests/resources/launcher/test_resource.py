@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,38 @@ def test_a_killed_rank_ends_the_job(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=kill_when_up)
     thread.start()
-    with pytest.raises(dg.Failure, match="ended with code"):
+    with pytest.raises(dg.Failure, match=r"ended with code -?\d+: a rank was killed by signal 9"):
         run_job(tmp_path, steps=1000)
     thread.join()
     assert all_gone(rank_pids(tmp_path))
     assert not left_over(tmp_path)
+
+
+def test_a_retry_goes_on_where_the_rank_that_failed_had_saved(tmp_path: Path) -> None:
+    received: list[Any] = []
+    attempts = []
+
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
+    def training(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        attempts.append(context.retry_number)
+        config = {"steps": 5, "pause_seconds": 0.0, "fail": 0, "fails_once_at": 2}
+        try:
+            TrainingLauncher(grace_seconds=3).run(
+                context, module=JOB, config=config, work=tmp_path, num_cpu_ranks=2, on_metrics=received.extend
+            )
+        except dg.Failure as failure:
+            reasons.append(str(failure.description))
+            raise
+        return dg.MaterializeResult()
+
+    reasons: list[str] = []
+    started = time.monotonic()
+    assert dg.materialize([training]).success
+    # The other rank would have slept for a minute.
+    assert time.monotonic() - started < 55
+    assert attempts == [0, 1]
+    assert "RuntimeError: this rank cannot go on. Run it again to go on from its last checkpoint" in reasons[0]
+    assert [row["step"] for row in received] == [0, 1, 2, 3, 4]
 
 
 def stopped_in_process(work: Path) -> None:

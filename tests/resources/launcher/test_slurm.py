@@ -145,11 +145,15 @@ def test_a_person_s_stop_cancels_and_a_restart_of_dagster_does_not(
 
 
 def test_before_its_time_is_up_a_job_saves_and_goes_on_in_a_second_stretch(tmp_path: Path, launch: Launch) -> None:
-    """The signal that `--signal=B:USR1` has Slurm send, sent by hand: a limit is a minute at least."""
+    """The signal that `--signal=B:USR1` has Slurm send, sent by hand: a limit is a minute at least.
+
+    The second stretch begins while there is no session with Dagster, as after a restart of it.
+    """
 
     def time_is_up() -> None:
         wait_for(lambda: len(rank_pids(tmp_path)) == 2)
         job_id = (tmp_path / slurm.JOB_ID_FILE).read_text()
+        (tmp_path / "pipes_context.json").unlink()
         subprocess.run(["scancel", "--batch", "--signal=USR1", job_id], check=True)
 
     thread = threading.Thread(target=time_is_up)
