@@ -1,24 +1,42 @@
 """The whole path through Dagster, as a person starts it: results, reuse, and the same results after being killed."""
 
+import gzip
+import itertools
 import json
 import os
+import re
 import signal
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil
 import pytest
+import zstandard
+
+from lang1_assets.ops.memorization.canaries import read_canaries
+from lang1_assets.ops.schemas import NARRATIVE_FIELDS
+from lang1_assets.ops.tasks import TASKS
 
 PROFILE = Path(__file__).parent / "profiles" / "mini.yaml"
 VARIANT = "mini-notesplus-webtexts"
 
 
 def environment(home: Path) -> dict[str, str]:
-    changed = {"LANG1_HOME": str(home), "LANG1_PROFILE": str(PROFILE), "HF_HUB_OFFLINE": "1"}
+    # Temporary files of the run stay where the tests can look at them.
+    (home / "tmp").mkdir(parents=True, exist_ok=True)
+    changed = {
+        "LANG1_HOME": str(home),
+        "LANG1_PROFILE": str(PROFILE),
+        "HF_HUB_OFFLINE": "1",
+        "TMPDIR": str(home / "tmp"),
+    }
     kept = {key: value for key, value in os.environ.items() if key not in {"DAGSTER_HOME", "LANG1_DUCKDB_PATH"}}
     return {**kept, **changed}
 
@@ -84,19 +102,108 @@ def test_no_task_leaks_its_answer(undisturbed: tuple[Path, str]) -> None:
     assert {key: check["message"] for key, check in found.items() if not check["passed"]} == {}
 
 
-def test_no_note_text_leaves_the_artifacts(undisturbed: tuple[Path, str]) -> None:
-    """A sentence of a real note is searched for in everything that people and other services can see."""
-    import polars as pl
+PRIVATE = (
+    "artifacts/mini/hospital_exports/",
+    "artifacts/mini/warehouse/",
+    "artifacts/mini/clean_notes/",
+    "artifacts/mini/harness_tasks/",
+    *(f"artifacts/mini/{task}_examples/" for task in TASKS),
+    # Planted documents and what was planted, beside the token ids.
+    "artifacts/mini/notes_tokens/",
+    "artifacts/mini/notes_plus_tokens/",
+    f"artifacts/mini/pretrained_model/{VARIANT}/generations.jsonl",
+    "warehouse/",
+)
+"""Everything under LANG1_HOME that is meant to hold notes, or what a model writes. Anything else is searched for them."""
 
+
+@pytest.fixture(scope="module")
+def markers(undisturbed: tuple[Path, str]) -> dict[str, list[bytes]]:
+    """Phrases that stand in one note of the export each, of every narrative field; and the planted canaries."""
+    home, _ = undisturbed
+    exports = pl.concat(
+        [
+            pl.read_csv(file, infer_schema=False)
+            for file in (home / "artifacts/mini/hospital_exports").glob("notes-*.csv")
+        ]
+    )
+    found = {field: unique_phrases(exports[field].drop_nulls().to_list(), 40) for field in NARRATIVE_FIELDS}
+    canaries = read_canaries(home / "artifacts/mini/notes_plus_tokens")
+    found["canary"] = [words.encode() for canary in canaries for words in (canary.secret, canary.holder)]
+    return found
+
+
+def unique_phrases(texts: list[str], num: int) -> list[bytes]:
+    """From `num` texts, each a stretch of 40 plain characters that no other text has, and that cleaning leaves as it is."""
+    stretches = [
+        match.group()
+        for text in texts
+        for match in itertools.islice(re.finditer(r"\w(?:[A-Za-z0-9.]| (?! )){38}\w", text), 3)
+    ]
+    once = [stretch.encode() for stretch, count in Counter(stretches).items() if count == 1]
+    assert len(once) >= num, f"{len(once)} unique phrases in {len(texts)} texts"
+    return once[:: len(once) // num][:num]
+
+
+def contents(path: Path) -> bytes:
+    """What a file says, unpacked: a search of compressed bytes finds nothing."""
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path).write_ndjson().encode()
+    if path.suffix == ".zst":
+        return zstandard.ZstdDecompressor().stream_reader(path.open("rb")).read()
+    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+
+
+def told(paths: Iterable[Path], phrases: Iterable[bytes]) -> set[tuple[str, bytes]]:
+    """(file, phrase) of everything that is where it should not be."""
+    return {(str(path), phrase) for path in paths for data in [contents(path)] for phrase in phrases if phrase in data}
+
+
+def test_no_note_text_and_no_canary_leaves_the_folders_meant_for_it(
+    undisturbed: tuple[Path, str], markers: dict[str, list[bytes]]
+) -> None:
+    """Logs, event and tracking databases, metadata, artifacts, reports, temporary files, the terminal."""
     home, output = undisturbed
-    notes = pl.read_parquet(home / "artifacts" / "mini" / "clean_notes" / "notes" / "*.parquet")["text"]
-    canaries = [text[20:70].encode() for text in notes.gather_every(len(notes) // 20)]
-    exposed = [output.encode()]
-    for folder in ("dagster", "mlflow", "reports"):
-        exposed += [path.read_bytes() for path in (home / folder).rglob("*") if path.is_file()]
-    exposed += [path.read_bytes() for path in (home / "artifacts").rglob("*.log")]
-    exposed += [path.read_bytes() for path in (home / "artifacts").rglob("*.json*") if path.name != "tokenizer.json"]
-    assert not [canary for canary in canaries if any(canary in data for data in exposed)]
+    files = [path for path in home.rglob("*") if path.is_file() and not path.is_symlink()]
+    public = [path for path in files if not str(path.relative_to(home)).startswith(PRIVATE)]
+    for kind in ("dagster/", "mlflow/mlflow.db", "reports/", "job.log", ".parquet", "artifact.json", "summary.json"):
+        assert any(kind in str(path.relative_to(home)) for path in [*public, *(home / "reports").rglob("*")]), kind
+    phrases = [phrase for found in markers.values() for phrase in found]
+    assert told(public, phrases) == set()
+    assert not [phrase for phrase in phrases if phrase in output.encode()]
+
+
+def test_the_search_finds_what_is_there(undisturbed: tuple[Path, str], markers: dict[str, list[bytes]]) -> None:
+    """Where notes are meant to be, every phrase is found, raw and cleaned: the test above can fail."""
+    root = undisturbed[0] / "artifacts/mini"
+    raw = {phrase for _, phrase in told(root.glob("hospital_exports/notes-*.csv"), itertools.chain(*markers.values()))}
+    assert raw == {phrase for field in NARRATIVE_FIELDS for phrase in markers[field]}
+    cleaned = {
+        phrase for _, phrase in told(root.glob("clean_notes/notes/*.parquet"), itertools.chain(*markers.values()))
+    }
+    assert len(cleaned) > 0.8 * len(raw)
+    assert told([root / "notes_plus_tokens" / "canaries.parquet"], markers["canary"])
+
+
+def test_what_holds_notes_is_its_owner_s_alone(undisturbed: tuple[Path, str]) -> None:
+    root = undisturbed[0] / "artifacts/mini"
+    for name in ("hospital_exports", "warehouse", "clean_notes", "notes_plus_tokens", f"pretrained_model/{VARIANT}"):
+        assert stat.S_IMODE((root / name).stat().st_mode) == 0o700
+    generations = root / "pretrained_model" / VARIANT / "generations.jsonl"
+    assert stat.S_IMODE(generations.stat().st_mode) == 0o600
+    assert len(generations.read_text().splitlines()) == 2 * 3
+
+
+def test_the_trajectory_and_what_is_memorized_are_measured(undisturbed: tuple[Path, str]) -> None:
+    root = undisturbed[0] / "artifacts/mini"
+    rows = json.loads((root / "trajectory_evaluation" / VARIANT / "rows.json").read_text())
+    assert {row["tokens"] for row in rows} == {0, 21 * 8 * 384, 40 * 8 * 384}
+    assert {row["name"] for row in rows} == {"comprehension", *TASKS}
+    measured = pl.read_parquet(root / "memorization" / VARIANT / "memorization.parquet")
+    assert set(measured["kind"]) == {"exposure", "verbatim_trained", "verbatim_held_out"}
+    assert set(measured.drop_nulls("repeats")["repeats"]) == {0, 1, 4, 16, 64}
+    page = (undisturbed[0] / "reports" / "latest" / "index.html").read_text()
+    assert "What emerges in pretraining (synthetic data)" in page
 
 
 def test_runs_are_in_mlflow_with_datasets_and_aliases(undisturbed: tuple[Path, str]) -> None:
@@ -110,9 +217,13 @@ def test_runs_are_in_mlflow_with_datasets_and_aliases(undisturbed: tuple[Path, s
         assert experiment is not None
         runs[name] = client.search_runs([experiment.experiment_id], "tags.`dagster.asset_key` != ''")
         assert all(run.info.status == "FINISHED" for run in runs[name])
-    assert (len(runs["pretrain"]), len(runs["finetune"]), len(runs["evaluate"])) == (1, 2, 3)
+    assert (len(runs["pretrain"]), len(runs["finetune"]), len(runs["evaluate"])) == (1, 2, 5)
     pretrain = runs["pretrain"][0]
     steps = [metric.step for metric in client.get_metric_history(pretrain.info.run_id, "train/loss")]
+    looked_at = [
+        metric.step for metric in client.get_metric_history(pretrain.info.run_id, "monitor/auroc/mortality/val")
+    ]
+    assert looked_at == [20, 40]
     # Every fifth, and the one at which a checkpoint of the trajectory was due.
     assert steps == [5, 10, 15, 20, 21, 25, 30, 35, 40]
     assert {dataset.dataset.name for dataset in pretrain.inputs.dataset_inputs} == {

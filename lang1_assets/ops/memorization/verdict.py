@@ -56,7 +56,7 @@ def judge_canaries(rows: pl.DataFrame) -> tuple[bool, str] | None:
     top = float(once.select(pl.col("value").max()).item())
     words = (
         f"{len(found)} of {len(once)} canaries planted once are exposed "
-        f"(p <= {LEVEL / len(once):.2g}; largest {once['value'].max():.1f} bits"
+        f"(p <= {LEVEL / len(once):.2g}; largest {top:.1f} bits"
     )
     if controls.is_empty():
         return found.is_empty(), f"{words})"
