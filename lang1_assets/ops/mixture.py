@@ -177,14 +177,19 @@ class Mixture:
         first += step * global_batch_size
         sources, windows = self.run_of_samples(first, micro_batch_size)
         batch = np.empty((micro_batch_size, self._context_length + 1), dtype=np.int64)
-        for row, source, window in zip(batch, sources.tolist(), windows.tolist(), strict=True):
-            row[:] = self._shards[source].window(window, self._context_length)
+        for source in np.unique(sources).tolist():
+            mine = np.flatnonzero(sources == source)
+            rows = [batch[row] for row in mine.tolist()]
+            self._shards[source].windows_into(rows, windows[mine], self._context_length)
         self._check_ids(batch, sources)
         return batch
 
     def _check_ids(self, batch: NDArray[np.int64], sources: NDArray[np.int64]) -> None:
         # A GPU that is given an id outside of the vocabulary only says that an assertion failed, somewhere, some time ago.
-        limits = np.array([shards.vocab_size for shards in self._shards])[sources]
+        vocab_sizes = np.array([shards.vocab_size for shards in self._shards])
+        if batch.max() < vocab_sizes.min():
+            return
+        limits = vocab_sizes[sources]
         outside = np.flatnonzero(batch.max(axis=1) >= limits)
         if len(outside):
             name = self.names[int(sources[outside[0]])]

@@ -375,6 +375,17 @@ class TokenShards:
         start = index * context_length
         return self.read(start, start + context_length + 1)
 
+    def windows_into(self, rows: Sequence[NDArray[Any]], indices: NDArray[np.int64], context_length: int) -> None:
+        """Copy windows into rows of shape (context_length + 1,), their shards looked up all at once."""
+        starts = indices * context_length
+        shards = np.searchsorted(self._starts, starts, side="right") - 1
+        offsets = starts - self._starts[shards]
+        places = zip(shards.tolist(), offsets.tolist(), indices.tolist(), strict=True)
+        for row, (shard, offset, index) in zip(rows, places, strict=True):
+            part = self._maps[shard][offset : offset + context_length + 1]
+            # A window at the end of a shard goes on in the next one.
+            row[:] = part if len(part) == len(row) else self.window(index, context_length)
+
     def read(self, start: int, stop: int) -> NDArray[Any]:
         if not 0 <= start <= stop <= self.num_tokens:
             raise IndexError(f"{self._folder}: tokens {start} to {stop} of {self.num_tokens}")
