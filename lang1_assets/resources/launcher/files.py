@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ LOG_FILE = "job.log"
 METRICS_FILE = "metrics.jsonl"
 ALERTS_FILE = "alerts.jsonl"
 LOG_TAIL_LINES = 25
+# What DeepSpeed's launcher prints first, and when a rank has ended.
+ATTEMPT_STARTS = "WORLD INFO DICT"
+KILLED_BY = re.compile(r"exits with return code = -(\d+)")
+ERROR_LINE = re.compile(r"(?:\[rank\d+\]: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)")
+LOST_PEER = re.compile(r"by peer|NCCL|gloo", re.IGNORECASE)
 
 MetricRows = Sequence[Mapping[str, Any]]
 OnMetrics = Callable[[MetricRows], None]
@@ -60,6 +66,20 @@ def last_line(path: Path) -> str:
     """What the job said last by itself; the launcher around it adds lines of its own, which begin with a bracket."""
     lines = [line for line in read_log(path) if line.strip() and not line.startswith(("[", "srun:", "slurmstepd:"))]
     return lines[-1] if lines else "no reason given"
+
+
+def reason_of(path: Path) -> str:
+    """Why the job's last attempt ended: the signal that killed a rank, or the last error that is not about a lost peer."""
+    lines = read_log(path)
+    starts = [number for number, line in enumerate(lines) if ATTEMPT_STARTS in line]
+    attempt = lines[starts[-1] :] if starts else lines
+    if killed := [match.group(1) for line in attempt if (match := KILLED_BY.search(line))]:
+        return f"a rank was killed by signal {killed[0]}" + (
+            " (no memory left, unless by hand)" if killed[0] == "9" else ""
+        )
+    errors = [match.group(1) for line in attempt if (match := ERROR_LINE.match(line))]
+    own = [error for error in errors if not LOST_PEER.search(error)]
+    return (own or errors or ["no reason given"])[-1]
 
 
 def tail(path: Path) -> str:

@@ -25,6 +25,7 @@ from lang1_assets.resources.launcher.files import (
     hand_on,
     ignored,
     last_line,
+    reason_of,
     tail,
 )
 from lang1_assets.resources.launcher.jobs import LaunchError, StartedJob
@@ -87,8 +88,8 @@ class TrainingLauncher(dg.ConfigurableResource):
             raise dg.Failure(f"{module}: {last_line(work / LOG_FILE)}", allow_retries=False)
         if code != 0:
             raise dg.Failure(
-                f"{module} on {job.describe()} ended with code {code}. Run it again to go on from its last checkpoint. "
-                f"The end of {work / LOG_FILE}:\n{tail(work / LOG_FILE)}"
+                f"{module} on {job.describe()} ended with code {code}: {reason_of(work / LOG_FILE)}. Run it again to go on "
+                f"from its last checkpoint. The end of {work / LOG_FILE}:\n{tail(work / LOG_FILE)}"
             )
 
     def _start(

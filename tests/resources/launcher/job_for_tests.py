@@ -42,7 +42,7 @@ def main() -> None:
                 time.sleep(1)
                 failed.touch()
                 raise RuntimeError("this rank cannot go on")
-            time.sleep(60)
+            time.sleep(600)
         if stopping:
             time.sleep(config.get("seconds_to_save", 0))
             saved.write_text(str(step + 1))

@@ -92,8 +92,8 @@ def test_a_retry_goes_on_where_the_rank_that_failed_had_saved(tmp_path: Path) ->
     reasons: list[str] = []
     started = time.monotonic()
     assert dg.materialize([training]).success
-    # The other rank would have slept for a minute.
-    assert time.monotonic() - started < 55
+    # The other rank would have slept for ten minutes.
+    assert time.monotonic() - started < 300
     assert attempts == [0, 1]
     assert "RuntimeError: this rank cannot go on. Run it again to go on from its last checkpoint" in reasons[0]
     assert [row["step"] for row in received] == [0, 1, 2, 3, 4]
