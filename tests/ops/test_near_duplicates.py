@@ -71,7 +71,7 @@ def records(draw: st.DrawFn) -> list[Note]:
     return notes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(records(), st.sampled_from([None, 0.1, 0.3, 0.5, 2 / 3, 0.8, 1.0]), st.sampled_from([1, 40, 10_000]))
 def test_found_are_those_that_a_walk_over_the_notes_finds(notes: list[Note], least: float | None, words: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
