@@ -136,11 +136,13 @@ def test_secrets_stay_here() -> None:
 
 
 @pytest.fixture
-def ssh_server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """Options of `ssh` that lead to a real server of this machine."""
+def ssh_options(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """Options of `ssh` that lead to a real server of this machine; where none can be started, a stand-in for `ssh`."""
     server = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if server is None or os.geteuid() != 0:
-        pytest.skip("no sshd, or not root (Debian: openssh-server)")
+        request.getfixturevalue("ssh")
+        yield ()
+        return
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
     Path("/run/sshd").mkdir(exist_ok=True)
@@ -169,13 +171,13 @@ def ssh_server(tmp_path: Path) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_over_a_real_ssh_every_rank_saves_and_nothing_is_left(
-    tmp_path: Path, ssh_server: tuple[str, ...], number: int
+def test_on_every_host_ranks_save_and_nothing_is_left(
+    tmp_path: Path, ssh_options: tuple[str, ...], number: int
 ) -> None:
-    """Stopped politely or with Dagster killed: the other end notices that it is let go."""
+    """Stopped, or with Dagster killed: the other end of each connection notices that it is let go."""
     work = tmp_path / "work"
     work.mkdir()
-    launch = two_hosts(tmp_path).model_copy(update={"ssh_options": ssh_server})
+    launch = two_hosts(tmp_path).model_copy(update={"ssh_options": ssh_options})
     parent = in_process(run_job, work, launch=launch, steps=1000, grace=10, seconds_to_save=1)
     wait_for(lambda: len(rank_pids(work)) == 2)
     os.kill(parent.pid, number)
@@ -197,26 +199,6 @@ def test_a_batch_that_does_not_divide_by_all_slots_starts_nothing(tmp_path: Path
         )
     assert not rank_pids(tmp_path)
     assert not (tmp_path / "job.log").exists()
-
-
-def test_a_stop_saves_on_every_host_and_leaves_nothing(tmp_path: Path, ssh: None) -> None:
-    parent = in_process(run_job, tmp_path, launch=two_hosts(tmp_path), steps=1000, grace=10, seconds_to_save=2)
-    wait_for(lambda: len(rank_pids(tmp_path)) == 2)
-    pids = rank_pids(tmp_path)
-    os.kill(parent.pid, signal.SIGINT)
-    parent.join(60)
-    assert all_gone(pids)
-    assert not left_over(tmp_path)
-    assert {path.name for path in tmp_path.glob("*.step")} == {"rank-0.step", "rank-1.step"}
-
-
-def test_nothing_outlives_a_killed_dagster_on_any_host(tmp_path: Path, ssh: None) -> None:
-    parent = in_process(run_job, tmp_path, launch=two_hosts(tmp_path), steps=1000)
-    wait_for(lambda: len(rank_pids(tmp_path)) == 2)
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.join(30)
-    wait_for(lambda: not left_over(tmp_path), seconds=40)
-    assert all_gone(rank_pids(tmp_path))
 
 
 def test_a_rank_that_fails_on_one_host_ends_the_others(tmp_path: Path, ssh: None) -> None:
