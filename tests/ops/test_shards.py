@@ -191,6 +191,10 @@ def test_any_part_reads_as_from_one_array(tmp_path_factory: pytest.TempPathFacto
     context = data.draw(st.integers(1, 5))
     windows = [opened.window(index, context) for index in range(opened.num_windows(context))]
     predicted = [token for window in windows for token in window[1:].tolist()]
+    order = np.array(data.draw(st.permutations(range(len(windows)))), dtype=np.int64)
+    at_once = np.full((len(windows), context + 1), -1)
+    opened.windows_into(list(at_once), order, context)
+    assert at_once.tolist() == [windows[index].tolist() for index in order.tolist()]
     assert predicted == flat[1 : 1 + len(predicted)].tolist()
     assert len(flat) - 1 - len(predicted) < context
     with pytest.raises(IndexError):
