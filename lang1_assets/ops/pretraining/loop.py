@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import deepspeed
 import torch
 
 from lang1_assets.ops.mixture import Mixture
@@ -52,7 +53,12 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
         f"pretraining {num_parameters / 1e6:.2f} M parameters on {world.size} rank(s) of {world.device.type}: "
         f"{config.training.max_steps} steps of {config.tokens_per_step} tokens"
     )
-    engine = start_engine(NextTokenLoss(model), config.training, world)
+    loss = NextTokenLoss(model)
+    if config.training.zero_stage == 3:
+        # The loss reads this weight without calling its module. Unannounced, DeepSpeed fetched it in training steps and lost
+        # count of it in validation: the first backward pass after that failed.
+        deepspeed.zero.register_external_parameter(loss, model.lm_head.weight)
+    engine = start_engine(loss, config.training, world)
     saved = load_resume(engine, work, world, reporter)
     state = LoopState(**(saved or {}))
     if saved is None:

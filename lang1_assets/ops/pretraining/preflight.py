@@ -93,8 +93,8 @@ def verify_shards(
     everywhere = sorted(path for share in world.gather(wrong) for path in share)
     if everywhere:
         raise ShardError(
-            f"{everywhere[0]}: its checksum is not its manifest's ({len(everywhere)} of {len(expected)} shards differ); the file "
-            "has changed since it was written: materialize these shards again"
+            f"{everywhere[0]}: its checksum is not its manifest's ({len(everywhere)} of {len(expected)} shards differ); it has "
+            "changed since it was written: remove its folder and materialize these shards again"
         )
     if world.rank == 0:
         write_verified(file, {path: stamp(Path(path), sha256) for path, sha256 in expected.items()})

@@ -1,10 +1,13 @@
-"""The pretraining job with one accident planted: `ACCIDENT=SIGKILL@8`, right after the eighth step.
+"""The pretraining job with one accident planted: `ACCIDENT=SIGTERM@8`, right after the eighth step, to all ranks.
 
-`NAN@6` makes the loss of one rank not finite on the seventh batch of data, each time that batch is drawn.
+`KILLRANK@8` kills one rank of them. `NAN@6` makes the loss of one rank not finite on the seventh batch of data, each time
+that batch is drawn.
 """
 
 import os
 import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -29,7 +32,10 @@ def take_step_with_accident(config: Any, engine: Any, mixture: Any, state: Any, 
     poisoned = name == "NAN" and state.data_step == int(at) and world.rank == world.size - 1
     engine.module.factor = float("nan") if poisoned else 1.0
     loss = take_step(config, engine, mixture, state, world)
-    if name != "NAN" and state.step == int(at) and world.rank == 0:
+    if name == "KILLRANK" and state.step == int(at) and world.rank == 1:
+        (Path(sys.argv[sys.argv.index("--config") + 1]).parent / "killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name.startswith("SIG") and state.step == int(at) and world.rank == 0:
         # As the launcher stops a job: the whole process group at once.
         os.killpg(os.getpgrp(), signal.Signals[name])
     return loss

@@ -1,7 +1,9 @@
 """The pretraining job under DeepSpeed on two CPU ranks, undisturbed and disturbed."""
 
 import math
+import shutil
 import statistics
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ from lang1_assets.ops.model import open_model
 from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining.config import PretrainConfig
 from lang1_assets.ops.shards import TokenShards
-from lang1_assets.ops.training.checkpoints import finished
+from lang1_assets.ops.training.checkpoints import finished, remove_newer
 from lang1_assets.ops.training.schedule import learning_rate_at
+from lang1_assets.ops.training.world import World
 from tests.ops.conftest import CONTEXT_LENGTH
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
 from tests.ops.pretraining.conftest import MAX_STEPS, TOKENS_PER_STEP
+from tests.ops.pretraining.one_process import accident, pretrain_here
 
 MODULE = "lang1_assets.ops.pretraining"
 
@@ -79,15 +83,19 @@ def test_a_checkpoint_of_the_trajectory_is_what_was_validated(
 
 
 def test_a_run_that_was_stopped_and_killed_ends_where_the_undisturbed_one_does(
-    undisturbed: Path, config: dict[str, Any], tmp_path: Path
+    undisturbed: Path, config: dict[str, Any], tmp_path: Path, one_rank: World
 ) -> None:
     stopped = launch(tmp_path, config, MODULE, "SIGTERM@3")
     assert stopped not in {0, 65}, log_of(tmp_path)[-3000:]
     assert resume_points(tmp_path) == [0, 3]
     assert not (tmp_path / "summary.json").exists()
+    shutil.copytree(tmp_path, tmp_path / "alone")
 
-    killed = launch(tmp_path, config, MODULE, "SIGKILL@8")
-    assert killed == -9
+    killed = launch(tmp_path, config, MODULE, "KILLRANK@8")
+    assert killed not in {0, 65, 143}
+    # The other rank does not wait for the one that is gone.
+    assert time.time() - (tmp_path / "killed").stat().st_mtime < 30
+    assert "exits with return code = -9" in log_of(tmp_path)
     assert "resuming at step 3" in log_of(tmp_path)
     assert resume_points(tmp_path) == [3, 5]
     assert not (tmp_path / "summary.json").exists()
@@ -99,9 +107,42 @@ def test_a_run_that_was_stopped_and_killed_ends_where_the_undisturbed_one_does(
     for folder in (undisturbed / "trajectory").iterdir():
         assert same_weights(tmp_path / "trajectory" / folder.name, folder)
 
+    # What two ranks had saved at step 3 when they were stopped, gone on from by one alone.
+    assert pretrain_here(config, tmp_path / "alone", one_rank)
+    assert same_losses(tmp_path / "alone", undisturbed, first=1)
+
+
+def test_two_ranks_go_on_from_what_one_saved(
+    undisturbed: Path, config: dict[str, Any], tmp_path: Path, one_rank: World
+) -> None:
+    class Killed(BaseException): ...
+
+    def killed(state: Any, loss: torch.Tensor) -> torch.Tensor:
+        if state.step == 7:
+            raise Killed
+        return loss
+
+    with accident(killed), pytest.raises(Killed):
+        pretrain_here(config, tmp_path, one_rank)
+    assert resume_points(tmp_path) == [0, 5]
+    assert launch(tmp_path, config, MODULE) == 0, log_of(tmp_path)[-3000:]
+    assert "checkpoint step-00000005 is of 1 rank(s): converting it for 2" in log_of(tmp_path)
+    assert same_losses(tmp_path, undisturbed, first=1)
+
+
+def same_losses(work: Path, expected: Path, first: int) -> bool:
+    """Of each step from `first` on, to what the order of sums of floats changes."""
+    ours, theirs = last_values(work), last_values(expected)
+    steps = range(first, MAX_STEPS + 1)
+    return all(
+        ours[step, "train/loss"] == pytest.approx(theirs[step, "train/loss"], rel=1e-6)
+        for step in steps
+        if (step, "train/loss") in theirs
+    )
+
 
 def test_zero_3_goes_back_from_a_loss_that_is_not_finite_and_leaves_its_data_out(
-    config: dict[str, Any], tmp_path: Path
+    config: dict[str, Any], tmp_path: Path, one_rank: World
 ) -> None:
     """The batch of step 7 is poison: were it drawn again, the run would go back until it gives up."""
     # Logged less often than saved: a state is saved only after its losses were looked at.
@@ -122,3 +163,11 @@ def test_zero_3_goes_back_from_a_loss_that_is_not_finite_and_leaves_its_data_out
         assert all(torch.isfinite(parameter).all() for parameter in opened.parameters())
         assert opened.num_parameters() == summary["num_parameters"]
         assert AutoTokenizer.from_pretrained(tmp_path / "trajectory" / name).bos_token_id == 1
+
+    # The same checkpoint, gone on from by one rank alone: the data that were left out stay out.
+    alone = Path(shutil.copytree(tmp_path, tmp_path / "alone"))
+    remove_newer(alone, 8)
+    assert pretrain_here(changed, alone, one_rank)
+    assert summary_of(alone) == {**summary, "num_ranks": 1}
+    assert same_losses(alone, tmp_path, first=9)
+    assert last_values(alone)[MAX_STEPS, "val/loss/all"] == pytest.approx(values[MAX_STEPS, "val/loss/all"], rel=1e-6)

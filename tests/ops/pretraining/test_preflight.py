@@ -96,7 +96,10 @@ def model_larger_than_the_disk(config: dict[str, Any]) -> None:
     ("spoil", "said"),
     [
         (cut, r"train-.*\.bin: \d+ bytes, the manifest says \d+; materialize these shards again"),
-        (flip, r"train-.*\.bin: its checksum is not its manifest's \(1 of 4 shards differ\).*materialize these"),
+        (
+            flip,
+            r"train-.*\.bin: its checksum is not its manifest's \(1 of 4 shards differ\).*remove its folder and materialize",
+        ),
         (flip_held_out, r"val-.*\.bin: its checksum is not its manifest's"),
         (other_tokenizer, "notes: tokenized with another tokenizer .*materialize these shards again"),
         (other_vocabulary, "notes: its manifest has a vocabulary of 7, the tokenizer of .*materialize these shards"),
