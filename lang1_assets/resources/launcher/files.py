@@ -64,7 +64,7 @@ def ignored(rows: MetricRows) -> None:
 
 def last_line(path: Path) -> str:
     """What the job said last by itself; the launcher around it adds lines of its own, which begin with a bracket."""
-    lines = [line for line in read_log(path) if line.strip() and not line.startswith(("[", "srun:", "slurmstepd:"))]
+    lines = [line for line in read_log(path) if line.strip() and not line.startswith(("[", "srun:", "slurmstepd"))]
     return lines[-1] if lines else "no reason given"
 
 

@@ -82,13 +82,14 @@ def scancel(options: dict[str, str], words: list[str]) -> int:
         pids = tasks.read_text().split() if tasks.exists() else []
         batch = (STATE / f"{job_id}.batch").read_text()
         number = signal.Signals["SIG" + options.get("signal", "KILL")]
-        if "signal" not in options:
-            pids = [*pids, batch]
-        elif "batch" in options:
-            pids = [batch]
+        if "batch" in options:
+            pids = []
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), number)
+                os.killpg(int(pid), number)
+        if "signal" not in options or "batch" in options:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(batch), number)
     return 0
 
 
@@ -105,13 +106,16 @@ def srun(options: dict[str, str], words: list[str]) -> int:
     for rank in range(num_tasks):
         own = {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank), "SLURM_STEP_NODELIST": "localhost"}
         own["SLURM_STEP_TASKS_PER_NODE"] = str(num_tasks)
-        tasks.append(subprocess.Popen(words, env={**os.environ, **own}))
+        tasks.append(subprocess.Popen(words, env={**os.environ, **own}, start_new_session=True))
     (STATE / f"{job_id}.tasks").write_text(" ".join(str(task.pid) for task in tasks))
     while any(task.poll() is None for task in tasks):
         if any(task.returncode for task in tasks if task.poll() is not None):
-            time.sleep(0.5)
-            for task in tasks:
-                task.kill()
+            # First SIGTERM, then SIGKILL, to every process of every task.
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                for task in tasks:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(task.pid, number)
+                time.sleep(0.5)
         time.sleep(0.05)
     return max(code if code >= 0 else 128 - code for code in (task.returncode for task in tasks))
 

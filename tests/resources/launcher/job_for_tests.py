@@ -29,7 +29,7 @@ def main() -> None:
     (path.parent / f"rank-{rank}.pid").write_text(str(os.getpid()))
     saved = path.parent / f"rank-{rank}.step"
     start = int(saved.read_text()) if saved.exists() else 0
-    for step in range(start, config["steps"]):
+    for step in range(start, config.get(f"steps_of_rank_{rank}", config["steps"])):
         if rank == 0:
             with open(path.parent / "metrics.jsonl", "a") as handle:
                 row = {"step": step, "group": "train", "time": time.time(), "values": {"train/loss": 1.0 / (step + 1)}}

@@ -60,16 +60,17 @@ def test_metrics_arrive_and_the_job_leaves_the_queue(tmp_path: Path, launch: Lau
     assert not (tmp_path / slurm.JOB_ID_FILE).exists()
 
 
-def test_a_failing_rank_gives_the_reason(tmp_path: Path, launch: Launch) -> None:
-    with pytest.raises(dg.Failure, match=r"(?s)Slurm job \d+.* ended with code 3.*job_for_tests: the reason"):
-        run_job(tmp_path, launch=launch, steps=1, fail=3)
+def test_a_failing_rank_gives_the_reason_and_its_code(tmp_path: Path, launch: Launch) -> None:
+    """And not the code of the ranks that were ended because of it."""
+    with pytest.raises(dg.Failure, match=r"(?s)Slurm job \d+.* ended with code 3\b.*job_for_tests: the reason"):
+        run_job(tmp_path, launch=launch, steps=30, fail=3, steps_of_rank_1=1)
     # Nothing of it stands in the way of the next run.
     assert not (tmp_path / slurm.JOB_ID_FILE).exists()
 
 
 def test_wrong_input_is_not_tried_again(tmp_path: Path, launch: Launch) -> None:
     with pytest.raises(dg.Failure, match=r"job_for_tests: the reason$") as error:
-        run_job(tmp_path, launch=launch, steps=1, fail=65)
+        run_job(tmp_path, launch=launch, steps=30, fail=65, steps_of_rank_1=1)
     assert error.value.allow_retries is False
 
 
