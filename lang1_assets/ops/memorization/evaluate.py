@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from scipy.stats import binomtest
 
 from lang1_assets.ops.evaluation import load_for_scoring
 from lang1_assets.ops.memorization.canaries import Canary, read_canaries
-from lang1_assets.ops.memorization.exposure import exposures
+from lang1_assets.ops.memorization.exposure import Exposure, exposures
 from lang1_assets.ops.memorization.sequences import (
     Planted,
     Tokens,
@@ -46,8 +47,9 @@ SCHEMA = pl.Schema(
         "n": pl.Int64,
     }
 )
-"""One row a canary and checkpoint (`exposure`: bits, its p-value, `n` others) and one a kind of text and checkpoint
-(`verbatim_*`: share of `n` sequences, with a 95 % interval after Wilson 1927). No text, no name, no number of a canary."""
+"""One row a canary and checkpoint (`exposure`: bits, with the interval of the sampled rank, its p-value, `n` others) and one a
+kind of text and checkpoint (`verbatim_*`: share of `n` sequences, with a 95 % interval after Wilson 1927). No text, no name,
+no number of a canary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ def counts_of(
 def exposure_rows(
     model: Any, tokenizer_folder: Path, probes: Probes, seen: NDArray[np.int64], config: MemorizationConfig
 ) -> list[dict[str, Any]]:
-    found = exposures(model, tokenizer_folder, probes.canaries, config.num_others, config.batch_size, config.seed)
+    found = exposures(model, tokenizer_folder, probes.canaries, config.num_others, config.seed)
     return [
         {
             "kind": EXPOSURE,
@@ -142,11 +144,19 @@ def exposure_rows(
             "repeats": canary.repeats,
             "times_seen": int(count),
             "value": exposure.bits,
+            **exposure_interval(exposure, config.num_others),
             "p_value": exposure.p_value,
             "n": config.num_others,
         }
         for number, (canary, count, exposure) in enumerate(zip(probes.canaries, seen, found, strict=True))
     ]
+
+
+def exposure_interval(exposure: Exposure, num_others: int) -> dict[str, float]:
+    """`low` and `high`: 95 % bounds of a sampled rank's share of R after Clopper and Pearson (1934), in bits."""
+    num = num_others + 1
+    share = binomtest(round(exposure.p_value * num), num).proportion_ci(method="exact")
+    return {"low": -math.log2(share.high), "high": -math.log2(share.low)}
 
 
 def verbatim_rows(kind: str, model: Any, sequences: Tokens, config: MemorizationConfig) -> list[dict[str, Any]]:

@@ -52,20 +52,24 @@ def random_others(canary: Canary, number: int, num: int, seed: int) -> list[str]
 
 
 def exposures(
-    model: Any, tokenizer_folder: Path, canaries: Sequence[Canary], num_others: int, batch_size: int, seed: int
+    model: Any, tokenizer_folder: Path, canaries: Sequence[Canary], num_others: int, seed: int
 ) -> list[Exposure]:
     """Of each canary in turn."""
     found = []
     for number, canary in enumerate(canaries):
         secrets = [canary.secret, *random_others(canary, number, num_others, seed)]
-        losses = secret_losses(model, tokenizer_folder, canary.prefix, secrets, batch_size)
+        losses = secret_losses(model, tokenizer_folder, canary.prefix, secrets)
         found.append(exposure_of(float(losses[0]), losses[1:]))
     return found
 
 
+SECRETS_PER_BATCH = 128
+"""They are a dozen tokens: as many as in a few notes."""
+
+
 @torch.no_grad()
 def secret_losses(
-    model: Any, tokenizer_folder: Path, prefix: str, secrets: Sequence[str], batch_size: int
+    model: Any, tokenizer_folder: Path, prefix: str, secrets: Sequence[str], batch_size: int = SECRETS_PER_BATCH
 ) -> NDArray[np.float64]:
     """Negative log-likelihood of each secret after the prefix, (num_secrets,), in nats.
 

@@ -60,7 +60,10 @@ def judge_canaries(rows: pl.DataFrame) -> tuple[bool, str] | None:
     )
     if controls.is_empty():
         return found.is_empty(), f"{words})"
-    return found.is_empty(), f"{words}; controls {float(controls.select(pl.col('value').mean()).item()):.1f} on average)"
+    return (
+        found.is_empty(),
+        f"{words}; controls {float(controls.select(pl.col('value').mean()).item()):.1f} on average)",
+    )
 
 
 def judge_sequences(rows: pl.DataFrame) -> tuple[bool, str] | None:

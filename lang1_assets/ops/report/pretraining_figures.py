@@ -105,14 +105,14 @@ def trajectory_chart(
 ) -> Canvas:
     """Values with intervals over tokens, and a line at chance."""
     canvas = Canvas(520, 300)
-    left, right, top, bottom = 60.0, 500.0, 14.0, 250.0
+    left, right, top, bottom = 60.0, 468.0, 14.0, 250.0
     most = max(point.tokens for _, points in lines for point in points)
     x, y = Scale(0, most or 1, left + 16, right - 16), Scale(*bounds, bottom, top)
     left_axis(canvas, y, [(v, f"{v:.0%}" if is_share else f"{v:.1f}") for v in round_ticks(*bounds, 7)], left, right)
     bottom_axis(canvas, x, [(v, short_number(v)) for v in round_ticks(0, x.high, 6)], top, bottom)
     chance = lines[0][1][0].chance
     canvas.line((left, y(chance)), (right, y(chance)), "chance")
-    canvas.text((right - 2, y(chance) - 6), "chance", "tick", "end")
+    canvas.text((right + 8, y(chance) + 4), "chance", "tick")
     for number, (series, points) in enumerate(lines):
         # Side by side: the intervals of one checkpoint would cover each other.
         shift = 6.0 * (number - (len(lines) - 1) / 2)

@@ -88,7 +88,7 @@ def test_others_are_random_and_never_the_canary_s_own() -> None:
 def test_a_model_that_knows_a_canary_exposes_it_and_random_weights_expose_none(
     trajectory: list[Path], canaries: list[Canary]
 ) -> None:
-    before, after = (exposures(open_model(folder).eval(), folder, canaries, 255, 64, SEED) for folder in trajectory)
+    before, after = (exposures(open_model(folder).eval(), folder, canaries, 255, SEED) for folder in trajectory)
     assert max(item.bits for item in before) < 7
     planted = [found.bits for found, canary in zip(after, canaries, strict=True) if canary.repeats]
     controls = [found.bits for found, canary in zip(after, canaries, strict=True) if not canary.repeats]
