@@ -67,25 +67,27 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
 
         def make(work: Path) -> dict[str, Any]:
             config = job_config(settings, base, examples)
-            with tracking.run(
-                context,
-                experiment="finetune",
-                name=f"{key} on {recipe}",
-                work=work,
-                params={"profile": settings.name, "variant": key, "recipe": recipe, **config},
-                inputs=inputs,
-            ) as run:
-                with alerts.watch(context, run) as on_alerts:
-                    launcher.run(
-                        context,
-                        module=JOB,
-                        config=config,
-                        work=work,
-                        num_cpu_ranks=settings.finetune.num_cpu_ranks,
-                        launch=settings.launch,
-                        on_metrics=run.log_rows,
-                        on_alerts=on_alerts,
-                    )
+            with (
+                tracking.run(
+                    context,
+                    experiment="finetune",
+                    name=f"{key} on {recipe}",
+                    work=work,
+                    params={"profile": settings.name, "variant": key, "recipe": recipe, **config},
+                    inputs=inputs,
+                ) as run,
+                alerts.watch(context, run) as on_alerts,
+            ):
+                launcher.run(
+                    context,
+                    module=JOB,
+                    config=config,
+                    work=work,
+                    num_cpu_ranks=settings.finetune.num_cpu_ranks,
+                    launch=settings.launch,
+                    on_metrics=run.log_rows,
+                    on_alerts=on_alerts,
+                )
             summary = json.loads((work / "summary.json").read_text())
             return {**summary, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
 

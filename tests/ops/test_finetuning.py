@@ -33,6 +33,7 @@ from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.scoring import score_options
+from lang1_assets.ops.training.checkpoints import finished
 from lang1_assets.ops.training.world import World
 from tests.ops.conftest import PROMPT_CONTEXT, SEED
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
@@ -265,14 +266,14 @@ def test_a_run_killed_twice_and_stopped_once_gives_the_same_model(
 
     monkeypatch.setattr(finetuning, "take_step", take_step)
     assert run(config, tmp_path, one_rank, Flag(at=4)) is False
-    assert (tmp_path / "resume" / "latest").read_text() == "step-00000004"
+    assert finished(tmp_path / "resume")[-1].step == 4
     assert not (tmp_path / "summary.json").exists()
 
     steps.clear()
     monkeypatch.setattr(finetuning, "take_step", take_step_until(4))
     with pytest.raises(Killed):
         run(config, tmp_path, one_rank)
-    assert (tmp_path / "resume" / "latest").read_text() == "step-00000006"
+    assert finished(tmp_path / "resume")[-1].step == 6
 
     monkeypatch.setattr(finetuning, "take_step", take_step)
     assert run(config, tmp_path, one_rank)
