@@ -68,7 +68,8 @@ def alone(command: Sequence[str]) -> Measured:
         sys.exit(f"{' '.join(command)} failed:\n{errors[-3000:]}")
     found = json.loads(output.splitlines()[-1])
     # Not every library waits for the processes that it started, and only those are in the process's own count.
-    sampled = sum(seen.cpu_seconds.values()) - found.pop("cpu_seconds_before")
+    before = found.pop("cpu_seconds_before")
+    sampled = sum(seen.cpu_seconds.values()) - before if len(seen.cpu_seconds) > 1 else 0.0
     return Measured(
         peak_bytes=seen.peak_bytes,
         seconds=found["seconds"],
