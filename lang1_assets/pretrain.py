@@ -129,6 +129,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
                 "seed": settings.seed,
             },
             code=CODE,
+            goes_on_over_new_code=True,
             on_wait=context.log.warning,
         )
         url = artifact.summary["mlflow_url"]

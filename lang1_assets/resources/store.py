@@ -93,6 +93,7 @@ class ArtifactStore(ConfigurableResource):
         parameters: Mapping[str, Any] | None = None,
         code: Sequence[str] = (),
         force: bool = False,
+        goes_on_over_new_code: bool = False,
         on_wait: Callable[[str], None] = lambda message: None,
     ) -> Artifact:
         """Reuse the artifact if it is up to date, else make it.
@@ -104,7 +105,9 @@ class ArtifactStore(ConfigurableResource):
             parameters: the settings it depends on; plain JSON.
             code: modules or packages whose source it depends on.
             force: make it although it is up to date.
-            on_wait: told when another process is making the same artifact.
+            goes_on_over_new_code: half-made work is kept when nothing but the code has changed since. For a month of training: a
+                corrected message is no reason to lose it. What is finished is still made again by new code.
+            on_wait: told when another process is making the same artifact, and when older code's work is gone on with.
         """
         plan = {
             "name": name,
@@ -117,6 +120,10 @@ class ArtifactStore(ConfigurableResource):
             found = self.find(name)
             if found is not None and found.fingerprint == fingerprint and not force:
                 return found
+            work = self.path(name + ".partial")
+            if not (force and found is not None) and goes_on_over_new_code and differs_in_code_alone(work, plan):
+                on_wait(f"{name}: going on with what older code began; remove {work} to begin again")
+                _write_durably(work / PLAN, json.dumps({**plan, "fingerprint": fingerprint}, indent=1, default=str))
             return self._make(name, make, plan, fingerprint, fresh=force and found is not None)
 
     def _make(
@@ -158,6 +165,15 @@ class ArtifactStore(ConfigurableResource):
             inputs=manifest["inputs"],
             created=manifest["created"],
         )
+
+
+def differs_in_code_alone(work: Path, plan: Mapping[str, Any]) -> bool:
+    """Whether half-made work was begun with the same parameters and inputs, by other code."""
+    begun = _read(work / PLAN)
+    if not begun or begun["code"] == plan["code"]:
+        return False
+    now = json.loads(json.dumps(plan, default=str))
+    return all(begun[part] == now[part] for part in ("name", "parameters", "inputs"))
 
 
 def source_hash(module: str) -> str:

@@ -106,6 +106,34 @@ def slow_build(root: str, marker: str) -> None:
     ArtifactStore(root=root).build("a", make)
 
 
+def begin(folder: Path, code: str, parameter: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[str]:
+    """Make an artifact with code of this hash, up to a failure; what its maker found in its folder."""
+    found: list[str] = []
+
+    def make(work: Path) -> dict[str, Any]:
+        found.extend(path.name for path in work.glob("*.bin"))
+        (work / f"{code}.bin").write_text("")
+        raise RuntimeError("interrupted")
+
+    monkeypatch.setattr("lang1_assets.resources.store.source_hash", lambda module: code)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        store(folder).build("a", make, parameters={"p": parameter, "pair": (1, 2)}, code=["m"], **options)
+    return sorted(found)
+
+
+def test_a_month_of_work_outlives_new_code_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    options = {"goes_on_over_new_code": True, "on_wait": said.append}
+    assert begin(tmp_path, "old", 1, monkeypatch, **options) == []
+    assert begin(tmp_path, "new", 1, monkeypatch, **options) == ["old.bin"]
+    assert len(said) == 1
+    assert "older code" in said[0]
+    assert begin(tmp_path, "new", 1, monkeypatch, **options) == ["new.bin", "old.bin"]
+    assert begin(tmp_path, "newer", 2, monkeypatch, **options) == []
+    assert begin(tmp_path, "newest", 2, monkeypatch) == []
+    assert len(said) == 1
+
+
 def test_a_killed_maker_lets_go_of_the_lock(tmp_path: Path) -> None:
     marker = tmp_path / "started"
     process = multiprocessing.get_context("spawn").Process(target=slow_build, args=(str(tmp_path), str(marker)))
