@@ -27,7 +27,8 @@ import texts
 
 from lang1_assets.ops import cleaning
 from lang1_assets.ops.mixture import Mixture
-from lang1_assets.ops.shards import TokenShards, write_shards
+from lang1_assets.ops.shard_writing import write_shards
+from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.tokenizer import train_tokenizer
 
 CORPORA = ("first", "second")

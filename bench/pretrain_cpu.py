@@ -25,7 +25,7 @@ from typing import Any
 import polars as pl
 
 from lang1_assets.ops.hospital import HospitalConfig, write_exports
-from lang1_assets.ops.shards import write_shards
+from lang1_assets.ops.shard_writing import write_shards
 from lang1_assets.ops.tokenizer import train_tokenizer
 from lang1_assets.settings import Settings, load_settings
 

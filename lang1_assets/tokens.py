@@ -155,14 +155,14 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("shards_match_manifest", asset=f"{corpus}_tokens", blocking=True)],
     )
     def _token_shards(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        from lang1_assets.ops import shards
+        from lang1_assets.ops.shard_writing import write_shards
 
         source, tokens = store.get(source_name), store.get("tokenizer")
         tables = store.get("warehouse")
         duplicates = store.get("duplicate_notes") if is_thinned else None
 
         def make(work: Path) -> dict[str, Any]:
-            report = shards.write_shards(
+            report = write_shards(
                 sorted((source.path / folder).glob("*.parquet")),
                 id_column=id_column,
                 text_column="text",
@@ -191,6 +191,7 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
             },
             code=[
                 "lang1_assets.ops.shards",
+                "lang1_assets.ops.shard_writing",
                 "lang1_assets.ops.tokenizer",
                 "lang1_assets.ops.corpora",
                 *(["lang1_assets.ops.memorization.canaries"] if is_planted else []),

@@ -110,7 +110,9 @@ def test_a_folder_without_a_decoder_is_told(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_wants_its_own_tokenizer(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"start_from needs the checkpoint's own tokenizer, but tokenizer.kind is 'train'"):
+    with pytest.raises(
+        SettingsError, match=r"start_from needs the checkpoint's own tokenizer, but tokenizer.kind is 'train'"
+    ):
         load_settings(write(tmp_path, "pretrain: {start_from: llama}\n"))
 
 

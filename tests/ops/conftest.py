@@ -19,7 +19,7 @@ import torch
 
 from lang1_assets.ops import schemas
 from lang1_assets.ops.model import ModelShape, build_model, save_model
-from lang1_assets.ops.shards import write_shards
+from lang1_assets.ops.shard_writing import write_shards
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.ops.tokenizer import fast_tokenizer, train_tokenizer
 from lang1_assets.ops.training.world import World

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from lang1_assets.ops import shards
-from lang1_assets.ops.shards import ShardError, ShardsReport, TokenShards, write_shards
+from lang1_assets.ops import shard_writing
+from lang1_assets.ops.shard_writing import ShardsReport, write_shards
+from lang1_assets.ops.shards import ShardError, TokenShards
 from lang1_assets.ops.tokenizer import tokenizer_sha256
 
 NUM_DOCUMENTS = 60
@@ -85,8 +86,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def folder(files: list[Path], tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Jobs of 16 rows in batches of 4, so that documents cross every kind of border."""
-    monkeypatch.setattr(shards, "DOCUMENTS_PER_JOB", 16)
-    monkeypatch.setattr(shards, "BATCH_DOCUMENTS", 4)
+    monkeypatch.setattr(shard_writing, "DOCUMENTS_PER_JOB", 16)
+    monkeypatch.setattr(shard_writing, "BATCH_DOCUMENTS", 4)
     write(files, tokenizer, tmp_path / "shards")
     return tmp_path / "shards"
 
@@ -133,7 +134,7 @@ def test_the_same_documents_are_held_out_in_any_order(
 
 
 def test_held_out_share_is_near_its_fraction() -> None:
-    held = sum(shards.hash_of(f"N{number}", 3) < 0.001 * 2**64 for number in range(100_000))
+    held = sum(shard_writing.hash_of(f"N{number}", 3) < 0.001 * 2**64 for number in range(100_000))
     assert 60 <= held <= 145
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from lang1_assets.ops.shards import hash_of
+from lang1_assets.ops.shard_writing import hash_of
 
 NUM_DIGITS = 9
 SPACE_SIZE = 10**NUM_DIGITS

@@ -14,7 +14,8 @@ from lang1_assets.ops.memorization.canaries import Canary, canary_documents, mak
 from lang1_assets.ops.mixture import Mixture
 from lang1_assets.ops.model import ModelShape, build_model, save_model
 from lang1_assets.ops.pretraining.config import PretrainConfig
-from lang1_assets.ops.shards import TokenShards, write_shards
+from lang1_assets.ops.shard_writing import write_shards
+from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.tokenizer import fast_tokenizer, train_tokenizer
 from tests.ops.conftest import SEED, synthetic_note
 

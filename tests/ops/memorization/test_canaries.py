@@ -13,7 +13,7 @@ from lang1_assets.ops.memorization.canaries import (
     training_id,
     write_canaries,
 )
-from lang1_assets.ops.shards import hash_of
+from lang1_assets.ops.shard_writing import hash_of
 
 
 @given(
