@@ -63,6 +63,15 @@ class LeftOutData:
                 data_step = row.stop_data_step
         return data_step
 
+    def drawn_from(self, data_step: int, num_steps: int) -> list[int]:
+        """The batch of each of the `num_steps` steps from `data_step` on, with what was left out so far."""
+        drawn = []
+        for _ in range(num_steps):
+            data_step = self.next_data_step(data_step)
+            drawn.append(data_step)
+            data_step += 1
+        return drawn
+
     def tries_from(self, step: int) -> int:
         """How often the run has gone back to this checkpoint, and to no other since."""
         others = [number for number, row in enumerate(self.rows) if row.back_to_step != step]
@@ -98,7 +107,7 @@ def go_back(
         UnstableTrainingError: this checkpoint was gone back to three times already.
         ShardError: the data themselves have changed since they were written.
     """
-    at_step, ahead = state.step, state.data_step - state.step
+    at_step = state.step
     trusted = accident.step - 1 - config.suspect_steps
     saved = load_resume(engine, work, world, reporter, at_most=trusted)
     assert saved is not None, "the run saves before its first step"
@@ -112,8 +121,10 @@ def go_back(
         )
     # A disk that changed bytes under the run looks like a spike, and going on would train on what it left.
     verify_shards(config, work, world, reporter, trust_earlier=False)
-    first = max(state.data_step, trusted + ahead)
-    stop = min(at_step, accident.step + config.suspect_steps) + ahead
+    # By what each step drew: between the bad step and the one that noticed, batches may have been left out before.
+    drawn = left_out.drawn_from(state.data_step, at_step - state.step)
+    first = drawn[max(0, trusted - state.step)]
+    stop = max(first, drawn[min(at_step, accident.step + config.suspect_steps) - state.step - 1]) + 1
     left_out.add(describe_data(accident, config, mixture, at_step, state.step, first, stop), world)
     state.num_reverts = len(left_out.rows)
     report(accident, left_out.rows[-1], reporter)

@@ -66,6 +66,19 @@ def test_a_spike_goes_back_to_a_stable_checkpoint_and_leaves_out_its_data(
     assert last_values(tmp_path)[50, "loss_spike"] > 25
 
 
+def test_a_batch_before_a_gap_is_left_out_when_the_loss_is_looked_at_after_it(
+    long_config: dict[str, Any], tmp_path: Path, one_rank: World
+) -> None:
+    def poisoned_before_the_gap(state: Any, loss: torch.Tensor) -> torch.Tensor:
+        return loss * 10 if state.data_step == 44 and len(drawn) > 50 else poisoned(state, loss)
+
+    with accident(poisoned_before_the_gap) as drawn:
+        assert pretrain_here(long_config, tmp_path, one_rank)
+    # The second one is of step 44, which drew batch 43; it is noticed with step 45, which drew batch 50.
+    assert drawn == [*range(50), *range(40, 44), 50, *range(51, 71)]
+    assert [(row["first_data_step"], row["stop_data_step"]) for row in left_out_of(tmp_path)] == [(44, 50), (40, 51)]
+
+
 def test_a_run_that_is_killed_after_going_back_still_leaves_the_data_out(
     long_config: dict[str, Any], tmp_path: Path, one_rank: World
 ) -> None:
