@@ -75,7 +75,7 @@ def save_resume(
     dist.barrier()
     write_manifest(engine, folder, step, world)
     if world.rank == 0:
-        remove_old(folder.parent, keep_last, stable_step)
+        remove_old(folder.parent, step, keep_last, stable_step)
     dist.barrier()
 
 
@@ -183,9 +183,12 @@ def read_manifest(path: Path) -> Manifest:
         return Manifest(step=step, num_ranks=0, zero_stage=0, files={f"what {MANIFEST_FILE} lists": (0, "")})
 
 
-def remove_old(folder: Path, keep_last: int, stable_step: int | None) -> None:
-    """By name and not by age: a checkpoint that was cut off half-way may have a higher step than those that are whole."""
-    steps = [manifest.step for manifest in finished(folder)]
+def remove_old(folder: Path, step: int, keep_last: int, stable_step: int | None) -> None:
+    """By name and not by age: a checkpoint that was cut off half-way may have a higher step than those that are whole.
+
+    One that is later than `step`, which was saved just now, was found damaged: it must not push out those before it.
+    """
+    steps = [manifest.step for manifest in finished(folder) if manifest.step <= step]
     stable = [step for step in steps if stable_step is not None and step <= stable_step]
     kept = {name_of(step) for step in [*steps[-keep_last:], *stable[-1:]]}
     for old in folder.glob("step-*"):

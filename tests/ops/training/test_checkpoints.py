@@ -107,6 +107,17 @@ def test_two_checkpoints_are_kept_and_never_the_wrong_ones(run: Run) -> None:
     assert run.steps() == [6, 7]
 
 
+def test_damaged_checkpoints_do_not_push_out_the_one_that_the_run_went_on_from(run: Run) -> None:
+    for step in (10, 20, 30):
+        run.save(step, keep_last=3)
+    for step in (20, 30):
+        flip(run.work / "resume" / f"step-{step:08d}" / "optimizer.pt")
+    assert run.load() == 10
+    run.save(15)
+    assert run.steps() == [10, 15]
+    assert run.load() == 15
+
+
 def test_the_newest_stable_checkpoint_stays_beside_the_last_ones(run: Run) -> None:
     for step in (10, 20, 30, 40, 50):
         run.save(step, keep_last=2, stable_step=25)
