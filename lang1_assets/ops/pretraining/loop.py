@@ -121,14 +121,11 @@ def fit(
             state.train_seconds += seconds
             loss = statistics.fmean(each)
             progress.log(engine, state, Interval(loss=loss, num_steps=num_steps, seconds=seconds), batches)
+        paused = time.monotonic()
         if at_interval(state.step, training.validate_every_steps, training.max_steps):
-            paused = time.monotonic()
             validate(config, engine, state, world, reporter)
-            interval_started += time.monotonic() - paused
         if monitor is not None and at_interval(state.step, monitor.every_steps, training.max_steps):
-            paused = time.monotonic()
             monitor.run(engine, state.step, work, world, reporter)
-            interval_started += time.monotonic() - paused
         if crosses_checkpoint(config, state.step):
             save_trajectory(config, engine, state, work, world)
         if saving:
@@ -136,6 +133,7 @@ def fit(
             stable = stable_step(config, detector, state.step)
             keep_last = training.keep_last
             save_resume(engine, work, state.step, vars(state), world, keep_last=keep_last, stable_step=stable)
+        interval_started += time.monotonic() - paused
         if stopping and state.step < training.max_steps:
             reporter.say(f"stopped by a signal at step {state.step}; saved")
             return False
