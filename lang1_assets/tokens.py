@@ -1,7 +1,7 @@
 """Tokens: one tokenizer, and each corpus as shards of token ids (paper 5.3, M06, M07)."""
 
 from collections.abc import Iterator
-from itertools import chain, zip_longest
+from itertools import accumulate, chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ def tokenizer(settings: Settings) -> dg.AssetsDefinition:
         def make(work: Path) -> dict[str, Any]:
             half = config.train_documents // 2
             texts = alternate(
-                sample_texts(notes.path / "notes", "note_id", half),
-                sample_texts(web.path / "documents", "document_id", half),
+                sample_texts(notes.path / "notes", half),
+                sample_texts(web.path / "documents", half),
             )
             return {**vars(tokenizers.train_tokenizer(texts, work, config.vocab_size, settings.seed))}
 
@@ -122,11 +122,17 @@ def single_letters(folder: Path) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(check_name=name, passed=True, metadata={"tokens": found})
 
 
-def sample_texts(folder: Path, id_column: str, num_documents: int) -> list[str]:
+def sample_texts(folder: Path, num_documents: int) -> list[str]:
     """Evenly spread over the corpus, so that every year and note type is heard."""
-    frame = pl.scan_parquet(folder / "*.parquet").select(id_column, "text").collect()
-    step = max(1, len(frame) // num_documents)
-    return frame.gather_every(step)["text"].head(num_documents).to_list()
+    files = sorted(folder.glob("*.parquet"))
+    counts = [int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in files]
+    step = max(1, sum(counts) // num_documents)
+    texts: list[str] = []
+    # One file at a time: a hospital's notes are more than its machines' memory.
+    for path, start in zip(files, accumulate(counts, initial=0), strict=False):
+        if len(texts) < num_documents:
+            texts += pl.read_parquet(path, columns=["text"])["text"].gather_every(step, -start % step).to_list()
+    return texts[:num_documents]
 
 
 def alternate(first: list[str], second: list[str]) -> Iterator[str]:

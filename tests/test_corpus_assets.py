@@ -174,3 +174,13 @@ def test_every_source_of_a_profile_is_in_its_lineage(tmp_path: Path) -> None:
     assert not graph.external_asset_keys
     parents = {key.to_user_string() for key in graph.get(dg.AssetKey("pretrained_model")).parent_keys}
     assert {f"{name}_tokens" for name in settings.corpus_names} <= parents
+
+
+@pytest.mark.parametrize("num_documents", [1, 7, 30, 1_000])
+def test_a_tokenizer_s_texts_are_spread_over_all_files(tmp_path: Path, num_documents: int) -> None:
+    texts = [f"text {number}" for number in range(100)]
+    for number, start in enumerate((0, 3, 50, 51)):
+        stop = (3, 50, 51, 100)[number]
+        pl.DataFrame({"text": texts[start:stop]}).write_parquet(tmp_path / f"part-{number}.parquet")
+    step = max(1, 100 // num_documents)
+    assert sample_texts(tmp_path, num_documents) == texts[::step][:num_documents]

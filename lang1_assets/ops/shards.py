@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ FORMAT_VERSION = 1
 SPLITS = ("train", "val")
 
 Shard = dict[str, Any]
+FEW_FILES = 256
 
 
 class ShardError(ValueError):
@@ -51,6 +53,7 @@ class TokenShards:
             raise ShardError(f"{folder}: no shard of split '{split}'; materialize these shards again")
         self._starts = np.cumsum([0, *(shard["num_tokens"] for shard in self._shards)])
         self.num_tokens = int(self._starts[-1])
+        allow_open_files(len(self._shards))
         self._maps = [self._open(shard) for shard in self._shards]
 
     def _read_manifest(self) -> dict[str, Any]:
@@ -122,3 +125,11 @@ class TokenShards:
             parts.append(self._maps[shard][start - offset : end - offset])
             start, shard = end, shard + 1
         return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, self.dtype), *parts])
+
+
+def allow_open_files(num: int) -> None:
+    """Raise this process's limit of open files as far as it may be: a map keeps its file open, and the usual 1,024 are fewer
+    than the shards of 100 billion tokens."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if num > FEW_FILES and soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

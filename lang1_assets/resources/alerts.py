@@ -48,8 +48,15 @@ class Alerts(dg.ConfigurableResource):
     def send(self, context: dg.AssetExecutionContext, run: TrackedRun, rows: AlertRows) -> None:
         for row in rows:
             context.log.warning(f"ALERT {row['kind']}: {row['text']}")
-            run.log_alert(row)
+            self._mark_in_mlflow(context, run, row)
             self._post_to_slack(context, f":warning: *{title(context)}* {row['kind']}: {row['text']}\n{run.url}")
+
+    def _mark_in_mlflow(self, context: dg.AssetExecutionContext, run: TrackedRun, row: Mapping[str, Any]) -> None:
+        try:
+            run.log_alert(row)
+        except Exception as error:
+            # Its server may be down, and that the job failed is to be said all the same.
+            context.log.warning(f"the alert did not reach MLflow ({type(error).__name__})")
 
     def _post_to_slack(self, context: dg.AssetExecutionContext, text: str) -> None:
         webhook = os.environ.get(WEBHOOK_VARIABLE)

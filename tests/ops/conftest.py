@@ -11,7 +11,6 @@ import random
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -173,22 +172,36 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Pat
     return folder
 
 
-@pytest.fixture(scope="module")
-def one_rank() -> Iterator[World]:
-    """This process as the only rank of a process group, as the launcher would set it up."""
+@pytest.fixture(scope="session")
+def process_group() -> Iterator[dict[str, str]]:
+    """This process as the only rank of a process group; the variables by which DeepSpeed knows of it.
+
+    Once for all tests: DeepSpeed keeps groups of its own for as long as the process lives, and a second process group would
+    not know them.
+    """
     import deepspeed
     import torch.distributed as dist
+    from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
 
-    rendezvous: dict[str, Any] = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1"}
+    # As the jobs do: half a minute of C++ for what serves inference alone.
+    deepspeed.ops.__compatible_ops__[ShareMemCommBuilder.NAME] = False
+    rank = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    variables = {**rank, "MASTER_PORT": str(free_port())}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**rendezvous, "MASTER_PORT": 0}.items():
-            patch.setenv(name, str(value))
-        patch.setenv("MASTER_PORT", str(free_port()))
+        for name, value in variables.items():
+            patch.setenv(name, value)
         deepspeed.init_distributed(dist_backend="gloo", verbose=False)
+    yield variables
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def one_rank(process_group: dict[str, str]) -> Iterator[World]:
+    """The only rank, as the launcher would set it up; jobs that other modules launch do not inherit its variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in process_group.items():
+            patch.setenv(name, value)
         yield World(rank=0, size=1, device=torch.device("cpu"))
-        dist.destroy_process_group()
-        # DeepSpeed keeps its own idea of the group, and would not make another.
-        deepspeed.comm.comm.cdb = None
 
 
 def free_port() -> int:

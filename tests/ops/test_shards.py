@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,20 @@ def test_any_part_reads_as_from_one_array(tmp_path_factory: pytest.TempPathFacto
     assert len(flat) - 1 - len(predicted) < context
     with pytest.raises(IndexError):
         opened.read(0, len(flat) + 1)
+
+
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    for number in range(600):
+        (tmp_path / f"{number}.bin").write_bytes(np.arange(4, dtype="<u2").tobytes())
+    shards = [{"file": f"{number}.bin", "split": "train", "num_tokens": 4} for number in range(600)]
+    manifest = {"format_version": 1, "dtype": "uint16", "vocab_size": 4, "tokenizer_sha256": "", "shards": shards}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (500, limits[1]))
+    try:
+        assert TokenShards(tmp_path, "train").num_tokens == 2_400
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_folder_that_cannot_be_trusted_is_an_error_that_says_why(folder: Path, tokenizer: Path) -> None:

@@ -102,8 +102,11 @@ class TrainingLauncher(dg.ConfigurableResource):
         environment: Mapping[str, str],
     ) -> StartedJob:
         config_file = work / CONFIG_FILE
-        if launch.kind == "slurm" and (job := slurm.attach(work, launch.slurm.poll_seconds)) is not None:
+        job = slurm.attach(work, launch.slurm.poll_seconds)
+        if job is not None and launch.kind == "slurm":
             return job
+        if job is not None:
+            job.require_over()
         config_file.write_text(json.dumps(config, indent=1, default=str))
         if launch.kind == "slurm":
             return self._start_slurm(module, config, config_file, num_cpu_ranks, launch, environment)
@@ -179,7 +182,7 @@ class TrainingLauncher(dg.ConfigurableResource):
         try:
             while (code := job.exit_code()) is None:
                 time.sleep(job.poll_seconds)
-                hand_on(readers)
+                try_to_hand_on(context, readers)
             return code
         except dg.DagsterExecutionInterruptedError as interrupted:
             # As it is, Dagster's retry policy would take a person's stop for a crash and start the job again.
@@ -195,6 +198,14 @@ class TrainingLauncher(dg.ConfigurableResource):
             if not job.outlives_dagster:
                 job.stop(self.grace_seconds)
             raise
+
+
+def try_to_hand_on(context: dg.AssetExecutionContext, readers: Sequence[tuple[MetricsReader, OnMetrics]]) -> None:
+    """A month of training does not end because MLflow is down: what was not taken is handed on at the next look."""
+    try:
+        hand_on(readers)
+    except Exception as error:
+        context.log.warning(f"the job's metrics were not taken ({type(error).__name__}); trying again")
 
 
 def was_stopped(context: dg.AssetExecutionContext) -> bool:

@@ -77,6 +77,20 @@ class SlurmJob:
         self._wait_until_gone(grace_seconds)
         (self._work / JOB_ID_FILE).unlink(missing_ok=True)
 
+    def require_over(self) -> None:
+        """Before a job of another kind writes into this one's folder.
+
+        Raises:
+            LaunchError: this one is running or waiting, or nobody can tell.
+        """
+        kept = self._work / JOB_ID_FILE
+        if state_in_queue(self.job_id) is not None:
+            raise LaunchError(
+                f"Slurm job {self.job_id} may still write into {self._work}; set launch.kind slurm to follow it, or end it "
+                f"with scancel and remove {kept}"
+            )
+        kept.unlink(missing_ok=True)
+
     def describe(self) -> str:
         ended = ended_as(self.job_id) if state_in_queue(self.job_id) is None else None
         return f"Slurm job {self.job_id}" + (f", which ended as {ended}" if ended else "")
