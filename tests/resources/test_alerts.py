@@ -143,6 +143,16 @@ def test_a_webhook_that_does_not_answer_is_not_waited_for(
     assert "did not reach Slack (TimeoutError)" in logged
 
 
+def test_an_mlflow_that_is_down_ends_nothing(
+    run: TrackedRun, slack: Slack, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    gone = TrackedRun(client=run.client, run_id="no such run", url="", experiment_id="0")
+    success, logged = materialize(gone, lambda on_alerts: on_alerts([SPIKE]), capsys)
+    assert success
+    assert "the alert did not reach MLflow (" in logged
+    assert len(slack.received) == 1
+
+
 def test_a_job_that_fails_is_an_alert_without_its_words(
     run: TrackedRun, slack: Slack, capsys: pytest.CaptureFixture[str]
 ) -> None:

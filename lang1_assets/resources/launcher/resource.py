@@ -83,7 +83,10 @@ class TrainingLauncher(dg.ConfigurableResource):
                 raise dg.Failure(str(error), allow_retries=False) from None
             context.log.info(f"{module} runs on {job.describe()}")
             code = self._follow(context, job, readers)
-        hand_on(readers)
+        if code == 0:
+            hand_on(readers)
+        else:
+            try_to_hand_on(context, readers)
         if code == processes.INPUT_ERROR_EXIT_CODE:
             raise dg.Failure(f"{module}: {last_line(work / LOG_FILE)}", allow_retries=False)
         if code != 0:
@@ -179,10 +182,11 @@ class TrainingLauncher(dg.ConfigurableResource):
         self, context: dg.AssetExecutionContext, job: StartedJob, readers: Sequence[tuple[MetricsReader, OnMetrics]]
     ) -> int:
         # A loop, not wait(): Dagster interrupts this thread with an exception, and wait() would hold it back.
+        taken = True
         try:
             while (code := job.exit_code()) is None:
                 time.sleep(job.poll_seconds)
-                try_to_hand_on(context, readers)
+                taken = try_to_hand_on(context, readers, warn=taken)
             return code
         except dg.DagsterExecutionInterruptedError as interrupted:
             # As it is, Dagster's retry policy would take a person's stop for a crash and start the job again.
@@ -200,12 +204,23 @@ class TrainingLauncher(dg.ConfigurableResource):
             raise
 
 
-def try_to_hand_on(context: dg.AssetExecutionContext, readers: Sequence[tuple[MetricsReader, OnMetrics]]) -> None:
-    """A month of training does not end because MLflow is down: what was not taken is handed on at the next look."""
-    try:
-        hand_on(readers)
-    except Exception as error:
-        context.log.warning(f"the job's metrics were not taken ({type(error).__name__}); trying again")
+def try_to_hand_on(
+    context: dg.AssetExecutionContext, readers: Sequence[tuple[MetricsReader, OnMetrics]], *, warn: bool = True
+) -> bool:
+    """A month of training does not end because MLflow is down: what was not taken is handed on at the next look.
+
+    Returns:
+        Whether all of it was taken.
+    """
+    taken = True
+    for reader, receiver in readers:
+        try:
+            reader.hand_on(receiver)
+        except Exception as error:
+            if warn:
+                context.log.warning(f"what the job reports was not taken ({type(error).__name__}); trying on")
+            taken = False
+    return taken
 
 
 def was_stopped(context: dg.AssetExecutionContext) -> bool:

@@ -34,6 +34,22 @@ def test_metrics_arrive_while_the_job_runs(tmp_path: Path) -> None:
     assert len(rank_pids(tmp_path)) == 2
 
 
+def test_a_tracking_server_that_is_down_for_a_while_ends_nothing(tmp_path: Path) -> None:
+    class Received(list[Any]):
+        num_refused = 0
+
+        def extend(self, rows: Any) -> None:
+            if self.num_refused < 2:
+                self.num_refused += 1
+                raise ConnectionError("the server is down")
+            super().extend(rows)
+
+    received = Received()
+    run_job(tmp_path, received, steps=6, pause=0.5)
+    assert received.num_refused == 2
+    assert [row["step"] for row in received] == list(range(6))
+
+
 def test_a_failing_rank_gives_the_reason(tmp_path: Path) -> None:
     with pytest.raises(dg.Failure, match=r"(?s)ended with code 3.*job_for_tests: the reason"):
         run_job(tmp_path, steps=1, fail=3)

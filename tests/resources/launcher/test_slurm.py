@@ -192,6 +192,17 @@ def test_a_controller_that_does_not_answer_says_nothing_of_the_job(
     assert slurm.SlurmJob("7", tmp_path, 0.1).exit_code() is None
 
 
+@pytest.mark.parametrize("launch", ["imitated"], indirect=True)
+def test_no_job_of_another_kind_starts_beside_one_in_the_queue(tmp_path: Path, launch: Launch) -> None:
+    (tmp_path / slurm.JOB_ID_FILE).write_text("7")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slurm, "state_in_queue", lambda job_id: "RUNNING")
+        with pytest.raises(dg.Failure, match=r"Slurm job 7 may still write into .*remove .*slurm_job_id"):
+            run_job(tmp_path, launch=Launch())
+    assert not (tmp_path / "job.log").exists()
+    (tmp_path / slurm.JOB_ID_FILE).unlink()
+
+
 def test_a_machine_without_slurm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LaunchError, match="there is no 'sbatch' on this machine"):
