@@ -17,6 +17,7 @@ from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.settings import Settings, load_settings
+from lang1_assets.tokens import sample_texts
 
 TEXT = " ".join(f"w{number}" for number in range(40))
 OTHER = " ".join(f"w{number}" for number in range(50, 90))
