@@ -106,8 +106,9 @@ class ArtifactStore(ConfigurableResource):
             code: modules or packages whose source it depends on.
             force: make it although it is up to date.
             goes_on_over_new_code: half-made work is kept when nothing but the code has changed since. For a month of training: a
-                corrected message is no reason to lose it. What is finished is still made again by new code.
-            on_wait: told when another process is making the same artifact, and when older code's work is gone on with.
+                corrected message is no reason to lose it. What is finished is still made again by new code. Where more than
+                the code has changed, it is set aside, and taken up again with the settings it was begun with.
+            on_wait: told when another process is making the same artifact, and what becomes of older half-made work.
         """
         plan = {
             "name": name,
@@ -121,10 +122,13 @@ class ArtifactStore(ConfigurableResource):
             if found is not None and found.fingerprint == fingerprint and not force:
                 return found
             work = self.path(name + ".partial")
-            if not (force and found is not None) and goes_on_over_new_code and differs_in_code_alone(work, plan):
-                on_wait(f"{name}: going on with what older code began; remove {work} to begin again")
-                _write_durably(work / PLAN, json.dumps({**plan, "fingerprint": fingerprint}, indent=1, default=str))
-            return self._make(name, make, plan, fingerprint, fresh=force and found is not None)
+            fresh = force and found is not None
+            if goes_on_over_new_code and not fresh:
+                set_others_aside(work, plan, on_wait)
+                if differs_in_code_alone(work, plan):
+                    on_wait(f"{name}: going on with what older code began; remove {work} to begin again")
+                    _write_durably(work / PLAN, json.dumps({**plan, "fingerprint": fingerprint}, indent=1, default=str))
+            return self._make(name, make, plan, fingerprint, fresh)
 
     def _make(
         self,
@@ -169,11 +173,27 @@ class ArtifactStore(ConfigurableResource):
 
 def differs_in_code_alone(work: Path, plan: Mapping[str, Any]) -> bool:
     """Whether half-made work was begun with the same parameters and inputs, by other code."""
+    return begun_alike(work, plan) and _read(work / PLAN)["code"] != plan["code"]
+
+
+def begun_alike(work: Path, plan: Mapping[str, Any]) -> bool:
+    """Whether half-made work was begun with the same parameters and inputs, by whatever code."""
     begun = _read(work / PLAN)
-    if not begun or begun["code"] == plan["code"]:
-        return False
     now = json.loads(json.dumps(plan, default=str))
-    return all(begun[part] == now[part] for part in ("name", "parameters", "inputs"))
+    return bool(begun) and all(begun[part] == now[part] for part in ("name", "parameters", "inputs"))
+
+
+def set_others_aside(work: Path, plan: Mapping[str, Any], on_wait: Callable[[str], None]) -> None:
+    """Keep half-made work of other settings or inputs under a name of its own; bring back what these ones had begun."""
+    if (work / PLAN).exists() and not begun_alike(work, plan):
+        kept = work.with_name(f"{work.name}-{_read(work / PLAN).get('fingerprint', 'unknown')}")
+        shutil.rmtree(kept, ignore_errors=True)
+        work.rename(kept)
+        on_wait(f"{kept}: begun with other settings or inputs, and set aside; remove it if nobody goes back to them")
+    earlier = [kept for kept in work.parent.glob(f"{work.name}-*") if begun_alike(kept, plan)]
+    if earlier and not work.exists():
+        earlier[0].rename(work)
+        on_wait(f"{work}: going on with what these settings and inputs had begun before")
 
 
 def source_hash(module: str) -> str:

@@ -121,7 +121,7 @@ def begin(folder: Path, code: str, parameter: int, monkeypatch: pytest.MonkeyPat
     return sorted(found)
 
 
-def test_a_month_of_work_outlives_new_code_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_month_of_work_outlives_new_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     options = {"goes_on_over_new_code": True, "on_wait": said.append}
     assert begin(tmp_path, "old", 1, monkeypatch, **options) == []
@@ -129,9 +129,21 @@ def test_a_month_of_work_outlives_new_code_and_nothing_else(tmp_path: Path, monk
     assert len(said) == 1
     assert "older code" in said[0]
     assert begin(tmp_path, "new", 1, monkeypatch, **options) == ["new.bin", "old.bin"]
-    assert begin(tmp_path, "newer", 2, monkeypatch, **options) == []
-    assert begin(tmp_path, "newest", 2, monkeypatch) == []
+    assert begin(tmp_path, "newer", 1, monkeypatch) == []
     assert len(said) == 1
+
+
+def test_a_month_of_work_is_set_aside_when_settings_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    options = {"goes_on_over_new_code": True, "on_wait": said.append}
+    assert begin(tmp_path, "old", 1, monkeypatch, **options) == []
+    assert begin(tmp_path, "new", 2, monkeypatch, **options) == []
+    assert "set aside" in said[0]
+    assert begin(tmp_path, "new", 2, monkeypatch, **options) == ["new.bin"]
+    # Back to the first settings, and to what they had made, under newer code.
+    assert begin(tmp_path, "newer", 1, monkeypatch, **options) == ["old.bin"]
+    assert begin(tmp_path, "newer", 2, monkeypatch, **options) == ["new.bin"]
+    assert len(list(tmp_path.glob("a.partial*"))) == 2
 
 
 def test_a_killed_maker_lets_go_of_the_lock(tmp_path: Path) -> None:
