@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import subprocess
@@ -144,7 +145,11 @@ def cancel_stale(name: str) -> None:
             raise LaunchError(
                 f"Slurm job {', '.join(stale)} of an earlier run does not end; cancel it, then run this again"
             )
-        slurm("scancel", *stale)
+        # The ranks are killed first: asked to end, they would save into the folder, and the next job would go on from that.
+        for words in (["--signal=KILL", *(f"{job_id}.0" for job_id in stale)], stale):
+            # What has ended meanwhile is an error to Slurm.
+            with contextlib.suppress(LaunchError):
+                slurm("scancel", *words)
         time.sleep(1)
 
 

@@ -179,6 +179,8 @@ def test_a_job_of_other_settings_for_the_same_folder_is_canceled(tmp_path: Path,
             path.unlink()
     run_job(tmp_path, launch=launch, steps=2)
     assert all_gone(pids)
+    # What a job that is asked to end saves.
+    assert not list(tmp_path.glob("*.step"))
 
 
 def test_a_controller_that_does_not_answer_says_nothing_of_the_job(
