@@ -19,6 +19,8 @@ DOCUMENTS_PER_FILE = 50_000
 # Of the lines: whole books come at half a megabyte each.
 BYTES_PER_FILE = 256 << 20
 READ_BYTES = 1 << 20
+# SlimPajama has 59,166 files. Each document file becomes a shard at least, and a process may map 65,530 files (Linux).
+MAX_JOBS = 10_000
 UNKNOWN_SUBSET = "unknown"
 DOCUMENT_COLUMNS = {"document_id": pl.String, "subset": pl.String, "text": pl.String}
 REJECT_COLUMNS = {"source": pl.String, "row_id": pl.String, "reason": pl.String}
@@ -39,11 +41,10 @@ class WebTextReport:
 
 @dataclass(frozen=True, kw_only=True)
 class FileJob:
-    """What one process reads at a time: a file, its name under the folder, and where its documents go."""
+    """What one process reads at a time: files with their names under the folder, and where their documents go."""
 
     number: int
-    path: Path
-    name: str
+    files: tuple[tuple[Path, str], ...]
     documents: Path
 
 
@@ -71,7 +72,7 @@ def read_web_text(
 
     Args:
         corpus: what the rejects call their source.
-        on_progress: told (files done, files in all) after each.
+        on_progress: told (jobs done, jobs in all); a job is one file, or some where there are more than 10,000.
 
     Raises:
         WebTextError: there is no file, one is cut short or not zstd, or none of the lines is a document.
@@ -79,7 +80,7 @@ def read_web_text(
     jobs = plan(source, output / "documents")
     try:
         with Workers(min(num_workers, len(jobs))) as workers:
-            results = workers.in_order(read_file, jobs, on_progress)
+            results = workers.in_order(read_files, jobs, on_progress)
     except WorkerDiedError as error:
         raise WebTextError(f"{source}: {error}; lower cleaning.num_workers") from None
     subsets = sum((result.subsets for result in results), Counter[str]())
@@ -100,28 +101,35 @@ def plan(source: Path, documents: Path) -> list[FileJob]:
     if not files:
         raise WebTextError(f"{source}: no .jsonl or .jsonl.zst file there")
     documents.mkdir(parents=True, exist_ok=True)
+    named = [(path, str(path.relative_to(source))) for path in files]
+    size = -(-len(named) // MAX_JOBS)
     return [
-        FileJob(number=number, path=path, name=str(path.relative_to(source)), documents=documents)
-        for number, path in enumerate(files)
+        FileJob(number=number, files=tuple(named[start : start + size]), documents=documents)
+        for number, start in enumerate(range(0, len(named), size))
     ]
 
 
-def read_file(job: FileJob) -> FileResult:
-    """One file's documents, in Parquet files of bounded size."""
+def read_files(job: FileJob) -> FileResult:
+    """The documents of a job's files, in Parquet files of bounded size."""
     result = FileResult()
     writer = DocumentWriter(job)
-    for number, line in enumerate(lines_of(job.path), start=1):
+    for path, name in job.files:
+        read_file(path, name, writer, result)
+    writer.flush()
+    return result
+
+
+def read_file(path: Path, name: str, writer: DocumentWriter, result: FileResult) -> None:
+    for number, line in enumerate(lines_of(path), start=1):
         document = parse(line)
         if document is None:
             continue
-        where = f"{job.name}:{number}"
+        where = f"{name}:{number}"
         if isinstance(document, str):
             result.rejects.append((where, document))
         else:
             result.subsets[document[0]] += 1
             writer.add((where, *document), len(line))
-    writer.flush()
-    return result
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

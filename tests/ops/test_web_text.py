@@ -73,6 +73,18 @@ def test_documents_are_written_file_by_file(tmp_path: Path, source: Path, monkey
     assert sizes == {"part-00000-00000.parquet": 2, "part-00000-00001.parquet": 1, "part-00001-00000.parquet": 2}
 
 
+def test_of_very_many_files_some_share_a_file_of_documents(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_by_one = read_web_text(source, tmp_path / "one")
+    monkeypatch.setattr(web_text, "MAX_JOBS", 1)
+    assert read_web_text(source, tmp_path / "shared") == one_by_one
+    (only,) = (tmp_path / "shared" / "documents").iterdir()
+    assert pl.read_parquet(only).equals(pl.read_parquet(tmp_path / "one" / "documents" / "*.parquet"))
+    rejects = [pl.read_parquet(tmp_path / name / "rejects.parquet") for name in ("one", "shared")]
+    assert rejects[0].equals(rejects[1])
+
+
 def test_a_file_of_long_documents_is_cut_by_bytes(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
