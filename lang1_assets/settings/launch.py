@@ -23,7 +23,7 @@ class Slurm(Section):
     """Of one stretch, as Slurm writes it (`days-hours:minutes:seconds`): a longer run saves, and takes its place in the
     queue again."""
     save_seconds: PositiveInt = 300
-    """How long before the limit the job saves."""
+    """How long before the limit the job saves, and how long it may take to save when a person stops it."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None

@@ -105,7 +105,7 @@ class TrainingLauncher(dg.ConfigurableResource):
         environment: Mapping[str, str],
     ) -> StartedJob:
         config_file = work / CONFIG_FILE
-        job = slurm.attach(work, launch.slurm.poll_seconds)
+        job = slurm.attach(work, launch.slurm.poll_seconds, launch.slurm.save_seconds)
         if job is not None and launch.kind == "slurm":
             return job
         if job is not None:

@@ -51,9 +51,10 @@ class SlurmJob:
 
     outlives_dagster = True
 
-    def __init__(self, job_id: str, work: Path, poll_seconds: float) -> None:
+    def __init__(self, job_id: str, work: Path, poll_seconds: float, save_seconds: float = 0.0) -> None:
         self.job_id = job_id
         self.poll_seconds = poll_seconds
+        self._save_seconds = save_seconds
         self._work = work
         self._looks = 0
 
@@ -70,10 +71,10 @@ class SlurmJob:
         return 1 if code is None else code
 
     def stop(self, grace_seconds: float) -> None:
-        """Ask every rank to save and end; cancel what is left after the grace."""
+        """Ask every rank to save and end; cancel what is left after the grace, or the time that saving is given."""
         if state_in_queue(self.job_id) == "RUNNING":
             slurm("scancel", "--signal=TERM", self.job_id)
-            self._wait_until_gone(grace_seconds)
+            self._wait_until_gone(max(grace_seconds, self._save_seconds))
         slurm("scancel", self.job_id)
         self._wait_until_gone(grace_seconds)
         (self._work / JOB_ID_FILE).unlink(missing_ok=True)
@@ -106,10 +107,10 @@ class SlurmJob:
             time.sleep(min(1.0, self.poll_seconds))
 
 
-def attach(work: Path, poll_seconds: float) -> SlurmJob | None:
+def attach(work: Path, poll_seconds: float, save_seconds: float) -> SlurmJob | None:
     """The job that an earlier process submitted for this folder, running, waiting or over; None when there is none."""
     kept = work / JOB_ID_FILE
-    return SlurmJob(kept.read_text().strip(), work, poll_seconds) if kept.exists() else None
+    return SlurmJob(kept.read_text().strip(), work, poll_seconds, save_seconds) if kept.exists() else None
 
 
 def submit(
@@ -130,7 +131,7 @@ def submit(
     answer = slurm(*words, environment={**kept, "LANG1_PYTHON": sys.executable})
     job_id = answer.strip().splitlines()[-1].partition(";")[0]
     (work / JOB_ID_FILE).write_text(job_id)
-    return SlurmJob(job_id, work, poll_seconds)
+    return SlurmJob(job_id, work, poll_seconds, request.save_seconds)
 
 
 def cancel_stale(name: str) -> None:
