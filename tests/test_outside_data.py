@@ -125,7 +125,8 @@ def test_fhir_bulk(tmp_path: Path) -> None:
     assert build.table("patients").height == 13
     assert build.table("encounters").height == 1215
     notes = build.table("staged_notes")
-    assert dict(notes.group_by("note_type").len().iter_rows()) == {"hp": 1215}
+    # 303 are emergency department notes (LOINC 34111-5), which are no admission notes.
+    assert dict(notes.group_by("note_type").len().iter_rows()) == {"hp": 912, "progress": 303}
     assert notes["narrative"].null_count() == 0
     assert {"mortality", "length_of_stay"} & set(build.switched_off()) == set()
     assert build.table("cohort_mortality").height > 0

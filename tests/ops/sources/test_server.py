@@ -29,7 +29,8 @@ COHORTS = ["cohort_attrition", "cohort_counts", "cohort_timing"] + [
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with running_server(tmp_path_factory.mktemp("postgres")) as variables:
         before = dict(os.environ)
-        os.environ.update(variables)
+        # The definitions, where another test has imported them, name a schema of their own.
+        os.environ.update({**variables, "LANG1_POSTGRES_WORK_SCHEMA": "lang1"})
         yield
         os.environ.clear()
         os.environ.update(before)
