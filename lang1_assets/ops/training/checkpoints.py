@@ -191,7 +191,8 @@ def remove_old(folder: Path, step: int, keep_last: int, stable_step: int | None)
     steps = [manifest.step for manifest in finished(folder) if manifest.step <= step]
     stable = [step for step in steps if stable_step is not None and step <= stable_step]
     kept = {name_of(step) for step in [*steps[-keep_last:], *stable[-1:]]}
-    for old in folder.glob("step-*"):
+    # A conversion for another number of ranks that was cut off stays as well, as large as a checkpoint.
+    for old in (*folder.glob("step-*"), *folder.glob("universal-step-*")):
         if old.name not in kept:
             remove(old)
 

@@ -107,6 +107,14 @@ def test_two_checkpoints_are_kept_and_never_the_wrong_ones(run: Run) -> None:
     assert run.steps() == [6, 7]
 
 
+def test_a_conversion_that_was_cut_off_does_not_stay(run: Run) -> None:
+    left = run.work / "resume" / "universal-step-00000010" / "zero"
+    left.mkdir(parents=True)
+    run.save(20)
+    assert not left.parent.exists()
+    assert run.load() == 20
+
+
 def test_damaged_checkpoints_do_not_push_out_the_one_that_the_run_went_on_from(run: Run) -> None:
     for step in (10, 20, 30):
         run.save(step, keep_last=3)
