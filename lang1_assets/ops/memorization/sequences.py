@@ -15,6 +15,7 @@ from lang1_assets.ops.shards import ShardError, TokenShards
 from lang1_assets.ops.tokenizer import encode_batch
 
 Tokens = NDArray[np.int64]
+SAMPLES_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,12 @@ def find_planted(folder: Path, shards: TokenShards, tokenizer_folder: Path) -> P
 def windows_drawn(mixture: Mixture, corpus: str, num_samples: int) -> NDArray[np.int64]:
     """How often each window of a corpus is among the first samples of a mixture, (num_windows,)."""
     source = mixture.names.index(corpus)
-    sources, windows = mixture.samples(np.arange(num_samples))
-    return np.bincount(windows[sources == source], minlength=mixture.num_windows[source])
+    counts = np.zeros(mixture.num_windows[source], dtype=np.int64)
+    # A month of training draws 150 million.
+    for start in range(0, num_samples, SAMPLES_AT_A_TIME):
+        sources, windows = mixture.samples(np.arange(start, min(start + SAMPLES_AT_A_TIME, num_samples)))
+        np.add.at(counts, windows[sources == source], 1)
+    return counts
 
 
 def times_seen(canary: Canary, planted: Planted, drawn: NDArray[np.int64], context_length: int) -> int:
