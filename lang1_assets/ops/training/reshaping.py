@@ -10,14 +10,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 
+from lang1_assets.ops.training.processes import POLL_SECONDS
 from lang1_assets.ops.training.world import World
 
 CONVERTER = "deepspeed.checkpoint.ds_to_universal"
+CONVERTED_FILE = "converted"
 
 
 def load_for_other_ranks(engine: Any, folder: Path, world: World) -> dict[str, Any]:
@@ -28,7 +31,14 @@ def load_for_other_ranks(engine: Any, folder: Path, world: World) -> dict[str, A
     """
     universal = folder.with_name(f"universal-{folder.name}")
     if world.rank == 0:
+        shutil.rmtree(universal, ignore_errors=True)
+    dist.barrier()
+    if world.rank == 0:
         convert(folder, universal)
+        (universal / CONVERTED_FILE).touch()
+    # By a file: 100 GB take longer than a rank may wait in a collective operation (DeepSpeed: 10 minutes).
+    while not (universal / CONVERTED_FILE).exists():
+        time.sleep(POLL_SECONDS)
     dist.barrier()
     groups = [dict(group) for group in engine.optimizer.param_groups]
     engine._config.load_universal_checkpoint = True
@@ -46,7 +56,6 @@ def load_for_other_ranks(engine: Any, folder: Path, world: World) -> dict[str, A
 
 def convert(folder: Path, universal: Path) -> None:
     """In a process of its own: the converter forks workers, which a process with a GPU and threads must not do."""
-    shutil.rmtree(universal, ignore_errors=True)
     command = [sys.executable, "-m", CONVERTER, "--input_folder", str(folder), "--output_folder", str(universal)]
     done = subprocess.run([*command, "--inject_missing_state"], capture_output=True, text=True)
     if done.returncode != 0:
