@@ -23,7 +23,7 @@ new-month: $(READY)     ## one more month of the embedded hospital: make new-mon
 	$(BIN)/python -m lang1_assets.cli new-month $(MONTH)
 
 test: $(READY)          ## every test that needs no service and no GPU
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

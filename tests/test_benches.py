@@ -25,7 +25,13 @@ print(json.dumps(bench.measure_ours(case, 0.1, compiled=False)))
 
 def test_the_gpu_bench_measures_the_job_s_own_step() -> None:
     """Our half of it, on CPU: the first loss is that of a model which knows nothing."""
-    rank = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    rank = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
     done = subprocess.run(
         [sys.executable, "-c", STEPS_ON_CPU],
         cwd=REPOSITORY,

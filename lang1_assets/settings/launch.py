@@ -22,8 +22,6 @@ class Slurm(Section):
     time_limit: Annotated[str, Field(pattern=TIME_LIMIT)] = "1-00:00:00"
     """Of one stretch, as Slurm writes it (`days-hours:minutes:seconds`): a longer run saves, and takes its place in the
     queue again."""
-    save_seconds: PositiveInt = 300
-    """How long before the limit the job saves, and how long it may take to save when a person stops it."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -48,6 +46,9 @@ class Launch(Section):
     """The port there, free on that host (with `hostfile`; `local` takes any free one, Slurm's depends on the job's number)."""
     environment: dict[str, str] = {}
     """Variables for every rank, such as NCCL_SOCKET_IFNAME."""
+    save_seconds: PositiveInt = 300
+    """How long a stopped job may take for the rest of its step and for saving; under Slurm also how long before its time limit
+    it begins to."""
     slurm: Slurm = Slurm()
     slurm_script: Path | None = None
     """In the place of `infra/slurm/pretrain.sbatch`."""

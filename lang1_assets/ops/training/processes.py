@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import psutil
 
@@ -37,18 +38,30 @@ def _exit_when_orphaned(parent: int) -> None:
     os._exit(1)
 
 
-def end_group(group: int, grace_seconds: float, reap: Callable[[], object]) -> None:
+def end_group(group: int, grace_seconds: float, reap: Callable[[], object], *, spare_leader: bool = False) -> None:
     """End a whole process group: SIGTERM, time to save, SIGKILL.
 
     Args:
+        spare_leader: no SIGTERM for the leader while there are others: DeepSpeed's launcher would kill its ranks 30 seconds
+            later, whether they have saved or not, and ends by itself when they do.
         reap: called while waiting, to collect the caller's own children, which would otherwise stay as zombies.
     """
-    signal_group(group, signal.SIGTERM)
+    others = [pid for pid in group_members(group) if pid != group] if spare_leader else []
+    if others:
+        signal_each(others, signal.SIGTERM)
+    else:
+        signal_group(group, signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while time.monotonic() < deadline and group_members(group):
         reap()
         time.sleep(POLL_SECONDS)
     signal_group(group, signal.SIGKILL)
+
+
+def signal_each(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def signal_group(group: int, number: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lang1_assets.resources.launcher.jobs import LaunchError
-from lang1_assets.resources.launcher.processes import leashed
+from lang1_assets.resources.launcher.processes import Times, leashed
 
 SSH = (
     "ssh",
@@ -155,11 +155,11 @@ def remote_command(
     ssh_options: Sequence[str],
     command: Sequence[str],
     environment: Mapping[str, str],
-    grace_seconds: float,
+    times: Times,
 ) -> list[str]:
     """A leashed command on a host, in the folder that is the current one here."""
     variables = [f"{name}={value}" for name, value in sorted(environment.items())]
-    words = ["env", *variables, *leashed(command, grace_seconds)]
+    words = ["env", *variables, *leashed(command, times)]
     return ssh_command(host, ssh_options, f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(words)}")
 
 

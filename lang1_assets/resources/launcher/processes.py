@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from lang1_assets.ops.training.processes import signal_at_parent_s_death
@@ -28,31 +30,48 @@ CPU_ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """How long processes have to end."""
+
+    save_seconds: float
+    """When they are asked to: the rest of the step, and saving."""
+    grace_seconds: float
+    """When there is nothing to save: a rank of theirs is gone."""
+
+
 class HeldJob:
     """Processes of one job, each of which ends what it started when its standard input is closed (`ops.training.leash`)."""
 
     poll_seconds = 0.5
     outlives_dagster = False
 
-    def __init__(self, processes: Mapping[str, subprocess.Popen[bytes]], grace_seconds: float) -> None:
+    def __init__(self, processes: Mapping[str, subprocess.Popen[bytes]], times: Times) -> None:
         self._processes = dict(processes)
-        self._grace_seconds = grace_seconds
+        self._times = times
 
     def exit_code(self) -> int | None:
         codes = {name: process.poll() for name, process in self._processes.items()}
         failed = [code for code in codes.values() if code]
         if failed:
             # The others wait for ranks that will not come.
-            self.stop(self._grace_seconds)
+            self._end(self._times.grace_seconds, in_a_hurry=True)
             ended = [process.returncode for process in self._processes.values()]
             return INPUT_ERROR_EXIT_CODE if INPUT_ERROR_EXIT_CODE in ended else failed[0]
         return None if None in codes.values() else 0
 
     def stop(self, grace_seconds: float) -> None:
+        self._end(max(grace_seconds, self._times.save_seconds), in_a_hurry=False)
+
+    def _end(self, seconds: float, *, in_a_hurry: bool) -> None:
         for process in self._processes.values():
-            if process.stdin is not None:
+            # A pipe may have nobody at its other end any more.
+            with suppress(OSError, ValueError):
+                assert process.stdin is not None
+                if in_a_hurry:
+                    process.stdin.write(b"!")
                 process.stdin.close()
-        deadline = time.monotonic() + grace_seconds + AFTER_GRACE_SECONDS
+        deadline = time.monotonic() + seconds + AFTER_GRACE_SECONDS
         for process in self._processes.values():
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
@@ -66,7 +85,7 @@ class HeldJob:
 
 
 def start_held(
-    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], log_file: Path, grace_seconds: float
+    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], log_file: Path, times: Times
 ) -> HeldJob:
     """Start a command for each machine; what they print is added to the log.
 
@@ -86,7 +105,7 @@ def start_held(
                 start_new_session=True,
                 preexec_fn=lambda: signal_at_parent_s_death(signal.SIGTERM),
             )
-    return HeldJob(processes, grace_seconds)
+    return HeldJob(processes, times)
 
 
 def launcher_command(
@@ -121,8 +140,10 @@ def launcher_command(
     ]
 
 
-def leashed(command: Sequence[str], grace_seconds: float) -> list[str]:
-    return [sys.executable, "-m", LEASH, "--grace-seconds", str(grace_seconds), "--", *command]
+def leashed(command: Sequence[str], times: Times) -> list[str]:
+    """A launcher's command, held by the standard input of what is returned."""
+    seconds = ["--save-seconds", str(times.save_seconds), "--grace-seconds", str(times.grace_seconds)]
+    return [sys.executable, "-m", LEASH, *seconds, "--spare-leader", "--", *command]
 
 
 def num_gpus() -> int:

@@ -38,7 +38,7 @@ class TrainingLauncher(dg.ConfigurableResource):
     """Runs a job module on this machine, on the hosts of a file or under Slurm, and follows it to its end."""
 
     grace_seconds: float = 20.0
-    """Time a stopped job has to save before it is killed."""
+    """Time that what is left of a failed job has before it is killed; `launch.save_seconds` is that of a stopped one."""
 
     def run(
         self,
@@ -105,7 +105,7 @@ class TrainingLauncher(dg.ConfigurableResource):
         environment: Mapping[str, str],
     ) -> StartedJob:
         config_file = work / CONFIG_FILE
-        job = slurm.attach(work, launch.slurm.poll_seconds, launch.slurm.save_seconds)
+        job = slurm.attach(work, launch.slurm.poll_seconds, launch.save_seconds)
         if job is not None and launch.kind == "slurm":
             return job
         if job is not None:
@@ -119,10 +119,13 @@ class TrainingLauncher(dg.ConfigurableResource):
         check_batches(config, ranks, "this machine")
         on_cpu = {} if processes.num_gpus() else processes.cpu_environment(ranks)
         command = processes.launcher_command(module, config_file, {"localhost": ranks})
-        commands = {"this machine": processes.leashed(command, self.grace_seconds)}
+        commands = {"this machine": processes.leashed(command, self._times(launch))}
         return processes.start_held(
-            commands, {**environment, **on_cpu, **launch.environment}, work / LOG_FILE, self.grace_seconds
+            commands, {**environment, **on_cpu, **launch.environment}, work / LOG_FILE, self._times(launch)
         )
+
+    def _times(self, launch: Launch) -> processes.Times:
+        return processes.Times(save_seconds=launch.save_seconds, grace_seconds=self.grace_seconds)
 
     def _start_hosts(
         self,
@@ -150,8 +153,8 @@ class TrainingLauncher(dg.ConfigurableResource):
                 master_address=launch.master_address or named[0].address,
                 master_port=launch.master_port,
             )
-            commands[host.name] = hosts.remote_command(host, launch.ssh_options, command, own, self.grace_seconds)
-        return processes.start_held(commands, environment, config_file.parent / LOG_FILE, self.grace_seconds)
+            commands[host.name] = hosts.remote_command(host, launch.ssh_options, command, own, self._times(launch))
+        return processes.start_held(commands, environment, config_file.parent / LOG_FILE, self._times(launch))
 
     def _start_slurm(
         self,
@@ -165,6 +168,7 @@ class TrainingLauncher(dg.ConfigurableResource):
         asked = launch.slurm
         request = slurm.Request(
             **asked.model_dump(exclude={"poll_seconds"}),
+            save_seconds=launch.save_seconds,
             ranks_per_node=asked.gpus_per_node or num_cpu_ranks,
             script=launch.slurm_script or slurm.SCRIPT,
         )

@@ -21,9 +21,19 @@ DEAF = (
 )
 
 
-def leash(folder: Path, program: str, grace_seconds: float = 10) -> subprocess.Popen[bytes]:
-    words = ["-m", "lang1_assets.ops.training.leash", "--grace-seconds", str(grace_seconds), "--", sys.executable, "-c"]
-    return subprocess.Popen([sys.executable, *words, program], cwd=folder, stdin=subprocess.PIPE)
+# As DeepSpeed's launcher: kills its rank when it is asked to end, and ends when the rank does.
+LAUNCHER = (
+    "import signal, subprocess, sys; rank = subprocess.Popen([sys.executable, '-c', sys.argv[1]]); "
+    "signal.signal(signal.SIGTERM, lambda *_: rank.kill()); sys.exit(rank.wait())"
+)
+
+
+def leash(
+    folder: Path, *program: str, save_seconds: float = 10, grace_seconds: float = 10, options: tuple[str, ...] = ()
+) -> subprocess.Popen[bytes]:
+    seconds = ["--save-seconds", str(save_seconds), "--grace-seconds", str(grace_seconds)]
+    words = ["-m", "lang1_assets.ops.training.leash", *seconds, *options, "--", sys.executable, "-c"]
+    return subprocess.Popen([sys.executable, *words, *program], cwd=folder, stdin=subprocess.PIPE)
 
 
 def wait_for_pids(folder: Path) -> int:
@@ -53,11 +63,32 @@ def test_it_saves_and_ends_with_everything_it_started(tmp_path: Path, how: str) 
 
 
 def test_what_does_not_listen_is_killed_after_the_grace(tmp_path: Path) -> None:
-    process = leash(tmp_path, DEAF, grace_seconds=0.5)
+    process = leash(tmp_path, DEAF, save_seconds=0.5)
     wait_for_pids(tmp_path)
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait(20) == 128 + signal.SIGKILL
+
+
+def test_a_holder_in_a_hurry_waits_for_nothing_to_be_saved(tmp_path: Path) -> None:
+    process = leash(tmp_path, DEAF, save_seconds=600, grace_seconds=0.5)
+    wait_for_pids(tmp_path)
+    assert process.stdin is not None
+    process.stdin.write(b"!")
+    process.stdin.close()
+    assert process.wait(20) == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize(("options", "saved"), [(("--spare-leader",), True), ((), False)])
+def test_a_launcher_that_would_kill_its_ranks_is_not_asked(
+    tmp_path: Path, options: tuple[str, ...], saved: bool
+) -> None:
+    process = leash(tmp_path, LAUNCHER, SAVES, options=options)
+    wait_for_pids(tmp_path)
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(20)
+    assert (tmp_path / "saved").exists() == saved
 
 
 def test_a_killed_leash_takes_its_command_along(tmp_path: Path) -> None:
