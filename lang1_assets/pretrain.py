@@ -20,6 +20,17 @@ from lang1_assets.supplied import example_files, questions_file, supplied_exampl
 
 GROUP = "pretrain"
 JOB = "lang1_assets.ops.pretraining"
+COMPUTING_FIELDS = (
+    "micro_batch_size",
+    "num_cpu_ranks",
+    "compile",
+    "activation_checkpointing",
+    "validate_every_steps",
+    "save_every_steps",
+    "log_every_steps",
+    "keep_last",
+)
+"""How it is computed and looked at, not what is learned: with other GPUs in the middle of a month, these change."""
 MONITOR_FIELDS = ("monitor_every_steps", "monitor_shots", "monitor_examples")
 CODE = [
     JOB,
@@ -122,8 +133,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
             inputs=[*corpora.values(), tokens],
             parameters={
                 "model": settings.model.model_dump(),
-                # Without what only looks: a cohort defined anew is no reason to train for a month again.
-                "pretrain": settings.pretrain.model_dump(exclude={*MONITOR_FIELDS, "keep_last", "start_from"}),
+                "pretrain": settings.pretrain.model_dump(exclude={*MONITOR_FIELDS, *COMPUTING_FIELDS, "start_from"}),
                 **({"start_sha256": start} if start is not None else {}),
                 "variant": settings.variants[key].model_dump(),
                 "seed": settings.seed,

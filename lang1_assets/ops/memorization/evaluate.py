@@ -28,6 +28,7 @@ from lang1_assets.ops.memorization.sequences import (
 from lang1_assets.ops.memorization.verbatim import continued_verbatim
 from lang1_assets.ops.mixture import Mixture
 from lang1_assets.ops.pretraining.config import PretrainConfig
+from lang1_assets.ops.pretraining.recovery import LeftOutData
 from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.trajectory import tokens_of
 
@@ -102,6 +103,20 @@ def measure_memorization(
     return pl.concat(frames)
 
 
+def samples_between(steps: Sequence[int], left_out: LeftOutData, global_batch_size: int) -> list[list[range]]:
+    """Of each checkpoint: the samples drawn since the one before it, without those that the run went back over."""
+    samples: list[list[range]] = []
+    step, data_step = 0, 0
+    for last in steps:
+        samples.append([])
+        while step < last:
+            first = left_out.next_data_step(data_step)
+            stop = int(min(left_out.next_gap(first), first + last - step))
+            samples[-1].append(range(first * global_batch_size, stop * global_batch_size))
+            step, data_step = step + stop - first, stop
+    return samples
+
+
 def prepare(folders: Sequence[Path], run: PretrainConfig, corpora: Sequence[str], config: MemorizationConfig) -> Probes:
     """Sequences of the whole run for all checkpoints: an early one has not seen all of them yet."""
     context, length = run.shape.context_length, config.prompt_tokens + config.continuation_tokens
@@ -109,6 +124,7 @@ def prepare(folders: Sequence[Path], run: PretrainConfig, corpora: Sequence[str]
         {name: TokenShards(folder, "train") for name, folder in run.sources.items()}, run.weights, context, run.seed
     )
     steps = [tokens_of(folder.name) // run.tokens_per_step for folder in folders]
+    samples_of = samples_between(steps, LeftOutData(folders[0].parent.parent), run.training.global_batch_size)
     rng = np.random.default_rng([config.seed, 93])
     share = -(-config.num_sequences // len(corpora))
     trained, held_out = [], []
@@ -117,7 +133,7 @@ def prepare(folders: Sequence[Path], run: PretrainConfig, corpora: Sequence[str]
     for corpus in corpora:
         shards, folder = TokenShards(run.sources[corpus], "train"), run.sources[corpus]
         planted = find_planted(folder, shards, run.tokenizer_folder)
-        drawn = [windows_drawn(mixture, corpus, step * run.training.global_batch_size) for step in steps]
+        drawn = np.cumsum([windows_drawn(mixture, corpus, samples) for samples in samples_of], axis=0)
         canaries = read_canaries(folder)
         counts = [counts_of(canaries, planted, by_then, context) for by_then in drawn]
         # The same canaries are in every corpus of notes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +51,15 @@ def find_planted(folder: Path, shards: TokenShards, tokenizer_folder: Path) -> P
     return Planted(first_token=first, texts=texts, starts=starts, ends=ends)
 
 
-def windows_drawn(mixture: Mixture, corpus: str, num_samples: int) -> NDArray[np.int64]:
-    """How often each window of a corpus is among the first samples of a mixture, (num_windows,)."""
+def windows_drawn(mixture: Mixture, corpus: str, samples: Sequence[range]) -> NDArray[np.int64]:
+    """How often each window of a corpus is among these samples of a mixture, (num_windows,)."""
     source = mixture.names.index(corpus)
     counts = np.zeros(mixture.num_windows[source], dtype=np.int64)
     # A month of training draws 150 million.
-    for start in range(0, num_samples, SAMPLES_AT_A_TIME):
-        sources, windows = mixture.samples(np.arange(start, min(start + SAMPLES_AT_A_TIME, num_samples)))
-        np.add.at(counts, windows[sources == source], 1)
+    for part in samples:
+        for start in range(0, len(part), SAMPLES_AT_A_TIME):
+            sources, windows = mixture.samples(np.asarray(part[start : start + SAMPLES_AT_A_TIME]))
+            np.add.at(counts, windows[sources == source], 1)
     return counts
 
 

@@ -132,8 +132,8 @@ def check_disk(config: PretrainConfig, work: Path, world: World) -> None:
     if free < needed:
         raise DiskSpaceError(
             f"{work}: {gigabytes(free)} free and {gigabytes(needed)} needed: {num_resume} resume points of "
-            f"{gigabytes(model[0])} and {to_come} checkpoints of the trajectory of {gigabytes(model[1])}; free some space, raise "
-            "pretrain.checkpoint_tokens, or put LANG1_HOME on a larger disk"
+            f"{gigabytes(model[0])} and {to_come} checkpoints of the trajectory of {gigabytes(model[1])}; free some space, or "
+            "put LANG1_HOME on a larger disk; a run that has not begun may also have fewer checkpoints (pretrain.checkpoint_tokens)"
         )
 
 

@@ -72,6 +72,10 @@ class LeftOutData:
             data_step += 1
         return drawn
 
+    def next_gap(self, data_step: int) -> float:
+        """The first batch after this one that is left out; infinity when none is."""
+        return min([row.first_data_step for row in self.rows if row.first_data_step > data_step], default=math.inf)
+
     def tries_from(self, step: int) -> int:
         """How often the run has gone back to this checkpoint, and to no other since."""
         others = [number for number, row in enumerate(self.rows) if row.back_to_step != step]

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lang1_assets.ops.memorization.canaries import Canary
 from lang1_assets.ops.memorization.evaluate import (
@@ -13,10 +15,12 @@ from lang1_assets.ops.memorization.evaluate import (
     TRAINED,
     MemorizationConfig,
     measure_memorization,
+    samples_between,
 )
 from lang1_assets.ops.memorization.figure import memorization_picture
 from lang1_assets.ops.memorization.verdict import others_needed, verdict_of
 from lang1_assets.ops.pretraining.config import PretrainConfig
+from lang1_assets.ops.pretraining.recovery import LeftOut, LeftOutData
 from tests.ops.conftest import SEED
 
 CONFIG = MemorizationConfig(
@@ -61,3 +65,24 @@ def test_rows_and_picture_tell_nothing_of_the_canaries(rows: pl.DataFrame, canar
         assert words in drawn
     told = drawn + rows.write_csv()
     assert not [canary for canary in canaries if canary.secret in told or canary.holder in told]
+
+
+def gap(first: int, stop: int) -> LeftOut:
+    numbers = {"first_data_step": first, "stop_data_step": stop, "first_sample": 0, "last_sample": 0}
+    return LeftOut(kind="loss_spike", at_step=stop, back_to_step=0, sources={}, **numbers)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6)), max_size=4), st.lists(st.integers(0, 25), max_size=4))
+def test_what_a_run_went_back_over_was_not_drawn(gaps: list[tuple[int, int]], steps: list[int]) -> None:
+    """Against the walk that the run itself makes, batch by batch; gaps may overlap."""
+    left_out = LeftOutData(Path("/nowhere"))
+    left_out.rows = [gap(first, first + length) for first, length in gaps]
+    walked, data_step = [], 0
+    for _ in range(max(steps, default=0)):
+        data_step = left_out.next_data_step(data_step)
+        walked += [data_step * 3, data_step * 3 + 1, data_step * 3 + 2]
+        data_step += 1
+    found: list[int] = []
+    for step, ranges in zip(sorted(steps), samples_between(sorted(steps), left_out, 3), strict=True):
+        found += [sample for part in ranges for sample in part]
+        assert found == walked[: step * 3]
