@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import resource
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lang1_assets.ops.checksums import READING_THREADS, sha256_of
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FIELDS = ("dtype", "vocab_size", "tokenizer_sha256", "shards")
@@ -88,12 +90,13 @@ class TokenShards:
         Raises:
             ShardError: naming the first file that differs.
         """
-        for shard in self._shards:
-            path = self._folder / shard["file"]
-            with open(path, "rb") as handle:
-                digest = hashlib.file_digest(handle, "sha256").hexdigest()
-            if digest != shard["sha256"]:
-                raise ShardError(f"{path}: its checksum is not the manifest's; materialize these shards again")
+        expected = self.checksums()
+        with ThreadPoolExecutor(READING_THREADS) as pool:
+            for path, digest in zip(expected, pool.map(sha256_of, expected), strict=True):
+                if digest != expected[path]:
+                    raise ShardError(
+                        f"{path}: its checksum is not the manifest's; remove its folder and materialize these shards again"
+                    )
 
     def num_windows(self, context_length: int) -> int:
         """Windows of `context_length` + 1 tokens that overlap by one: each token is predicted once."""

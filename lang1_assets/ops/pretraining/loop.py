@@ -96,6 +96,8 @@ def fit(
     batches = Batches(mixture, training, world)
     progress = Progress(config, engine.module.model.num_parameters(), world, reporter)
     detector, left_out = SpikeDetector(state.detector), LeftOutData(work)
+    # One file, read by many machines: all go by what the first one saw.
+    left_out.rows = world.gather(left_out.rows)[0]
     state.num_reverts = len(left_out.rows)
     losses: list[torch.Tensor] = []
     interval_started = time.monotonic()

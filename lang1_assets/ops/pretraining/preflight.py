@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
+from lang1_assets.ops.checksums import READING_THREADS, sha256_of
 from lang1_assets.ops.model import build_model
 from lang1_assets.ops.pretraining.config import PretrainConfig, crosses_checkpoint
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.shards import SPLITS, ShardError, TokenShards
 from lang1_assets.ops.tokenizer import fast_tokenizer, tokenizer_sha256
-from lang1_assets.ops.training.checkpoints import RESUME_FOLDER, sha256_of
+from lang1_assets.ops.training.checkpoints import RESUME_FOLDER
 from lang1_assets.ops.training.config import gradient_accumulation_steps
 from lang1_assets.ops.training.world import World
 
@@ -25,7 +26,6 @@ OPTIMIZER_BYTES = 12
 WEIGHT_BYTES = {"fp32": 4, "bf16": 2}
 # Tokenizer, config, metrics and logs, and what a filesystem takes for itself.
 SPARE_BYTES = 256 * 2**20
-READING_THREADS = 4
 
 Verified = dict[str, list[int | str]]
 """Path -> [size, time of the last change in ns, sha256] of a shard that was read and found right."""

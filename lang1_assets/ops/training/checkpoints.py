@@ -6,7 +6,6 @@ manifest a checkpoint does not exist; with one, every byte is compared before it
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from lang1_assets.ops.checksums import sha256_of
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.training.reshaping import load_for_other_ranks
 from lang1_assets.ops.training.world import World
@@ -101,11 +101,6 @@ def hashed(folder: Path, files: Iterable[Path]) -> dict[str, tuple[int, str]]:
         str(path.relative_to(folder)): (path.stat().st_size, digest)
         for path, digest in zip(files, digests, strict=True)
     }
-
-
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def load_resume(
