@@ -6,10 +6,11 @@ errant whitespace go; notes under ten words or holding a placeholder are rejecte
 
 from __future__ import annotations
 
+import os
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,7 @@ def connect(stack: ExitStack, scheduler_address: str | None, num_workers: int) -
     """A client of a running cluster, or of one made here that ends with the stack."""
     if scheduler_address is not None:
         return stack.enter_context(Client(scheduler_address))
+    stack.enter_context(kept_environment())
     # One Polars thread a worker: the workers are the parallelism. In the environment before they start, because a worker's
     # own `env` comes after Polars has counted the cores.
     with dask.config.set({"distributed.nanny.pre-spawn-environ.POLARS_MAX_THREADS": "1"}):
@@ -265,6 +267,22 @@ def connect(stack: ExitStack, scheduler_address: str | None, num_workers: int) -
         )
     stack.enter_context(cluster)
     return stack.enter_context(Client(cluster))
+
+
+@contextmanager
+def kept_environment() -> Iterator[None]:
+    """The environment as it was, whatever happens in between.
+
+    Dask's nannies write their workers' limits (`OMP_NUM_THREADS=1`, `MKL_NUM_THREADS=1`, ...) into this very process and leave
+    them there: training and scoring that came later in it ran on one core.
+    """
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def result_of(future: Any) -> dict[str, Any]:

@@ -210,3 +210,10 @@ def test_unreadable_input_is_named(tmp_path: Path, notes: list[Path]) -> None:
 def test_a_worker_of_our_own_has_one_polars_thread() -> None:
     with ExitStack() as stack:
         assert connect(stack, None, 1).submit(pl.thread_pool_size).result() == 1
+
+
+def test_a_cluster_of_our_own_leaves_no_limits_behind() -> None:
+    before = dict(os.environ)
+    with ExitStack() as stack:
+        connect(stack, None, 1)
+    assert dict(os.environ) == before

@@ -158,7 +158,10 @@ def num_gpus() -> int:
 def cpu_environment(ranks: int, cores: int | None = None) -> dict[str, str]:
     """Variables of ranks that share a machine's cores."""
     cores = len(os.sched_getaffinity(0)) if cores is None else cores
-    return {**CPU_ENVIRONMENT, "OMP_NUM_THREADS": str(max(1, cores // ranks))}
+    threads = str(max(1, cores // ranks))
+    # All of them: with only the first, a limit of one thread for MKL that somebody left here kept every matrix product on one core.
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    return {**CPU_ENVIRONMENT, **limits}
 
 
 def free_port() -> int:
