@@ -177,7 +177,10 @@ def observed_start(context: dg.AssetExecutionContext, settings: Settings) -> str
 
 def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], tokens: Artifact) -> dict[str, Any]:
     pretrain = settings.pretrain.model_dump(mode="json")
-    own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "suspect_steps", "validation_windows")}
+    own = {
+        name: pretrain.pop(name)
+        for name in ("checkpoint_tokens", "suspect_steps", "spike_sigmas", "validation_windows")
+    }
     for name in ("num_cpu_ranks", "warmup_share", *MONITOR_FIELDS):
         pretrain.pop(name)
     start_from = pretrain.pop("start_from")

@@ -52,7 +52,8 @@ class SpikeDetector:
     does not become part of what is normal. All that it remembers is in `state`, which is saved with each checkpoint.
     """
 
-    def __init__(self, state: dict[str, Any] | None = None) -> None:
+    def __init__(self, state: dict[str, Any] | None = None, sigmas: float = SIGMAS) -> None:
+        self._sigmas = sigmas
         state = state or {}
         self._losses: deque[float] = deque(state.get("losses", ()), maxlen=WINDOW)
         self._norms: deque[float] = deque(state.get("norms", ()), maxlen=WINDOW)
@@ -89,7 +90,7 @@ class SpikeDetector:
     def _look_at_loss(self, step: int, loss: float) -> Accident | None:
         if not math.isfinite(loss):
             return Accident(kind="not_finite", step=step, value=loss, expected=mean_of(self._losses))
-        if is_outlier(loss, self._losses):
+        if is_outlier(loss, self._losses, self._sigmas):
             return Accident(kind="loss_spike", step=step, value=loss, expected=mean_of(self._losses))
         self._losses.append(loss)
         return None
@@ -111,7 +112,7 @@ class SpikeDetector:
         expected = mean_of(self._norms)
         if not math.isfinite(norm):
             return Accident(kind="not_finite", step=step, value=norm, expected=expected)
-        if not (is_outlier(norm, self._norms) and norm > NORM_FACTOR * expected):
+        if not (is_outlier(norm, self._norms, self._sigmas) and norm > NORM_FACTOR * expected):
             self._norms.append(norm)
             self._high_norm_steps.clear()
             return None
@@ -121,10 +122,10 @@ class SpikeDetector:
         return Accident(kind="gradient_norm", step=first, value=norm, expected=expected, goes_back=several)
 
 
-def is_outlier(value: float, history: Sequence[float]) -> bool:
+def is_outlier(value: float, history: Sequence[float], sigmas: float) -> bool:
     if len(history) < MINIMUM_HISTORY:
         return False
-    return value > statistics.fmean(history) + SIGMAS * max(statistics.stdev(history), 1e-3)
+    return value > statistics.fmean(history) + sigmas * max(statistics.stdev(history), 1e-3)
 
 
 def mean_of(history: Sequence[float]) -> float:

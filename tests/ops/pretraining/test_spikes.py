@@ -131,3 +131,12 @@ def test_a_resumed_detector_goes_on_where_it_was(losses: list[float], data: st.D
     found += looks(second, stop + 1, losses[stop:])
     assert found == expected
     assert second.state() == whole.state()
+
+
+def test_a_profile_of_small_batches_allows_for_more() -> None:
+    history = noise(3, 100)
+    mean, sd = statistics.fmean(history), statistics.stdev(history)
+    for sigmas, spikes in ((6.0, True), (40.0, False)):
+        detector = SpikeDetector(sigmas=sigmas)
+        assert detector.look(100, history) is None
+        assert (detector.look(101, [mean + 20 * sd]) is not None) == spikes
