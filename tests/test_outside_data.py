@@ -8,19 +8,17 @@ stay.
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-import pytest
 
 from tests.dbt_runs import Build, run_dbt
+from tests.outside_data import OUTSIDE, needs_outside_data
 from tests.test_sources import AS_THE_PAPER, MIMIC, MODELS_ONLY
 
-OUTSIDE = Path(os.environ.get("LANG1_OUTSIDE_DATA", "/nowhere"))
-pytestmark = pytest.mark.skipif(not OUTSIDE.is_dir(), reason="set LANG1_OUTSIDE_DATA to the folder with outside data")
+pytestmark = needs_outside_data
 
 MONTH = timedelta(days=30)
 TEXT = "Written by a test: seen and examined, no distress, plan discussed with patient and family at the bedside."

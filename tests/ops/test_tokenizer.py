@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
 import shutil
 from pathlib import Path
@@ -25,6 +24,7 @@ from lang1_assets.ops.tokenizer import (
     option_letter_ids,
     train_tokenizer,
 )
+from tests.outside_data import OUTSIDE, needs_outside_data
 
 PROSE = (
     "patient denies chest pain fever chills admitted with acute heart failure on metoprolol 25 mg twice daily "
@@ -202,9 +202,9 @@ def test_a_tokenizer_that_fastokens_refuses_is_encoded_by_tokenizers(
     assert "does not take this tokenizer" in caplog.text
 
 
-@pytest.mark.skipif("LANG1_DATA" not in os.environ, reason="LANG1_DATA names no folder with llama2-tokenizer")
+@needs_outside_data
 def test_llama_2_own_tokenizer(tmp_path: Path) -> None:
-    source = Path(os.environ["LANG1_DATA"]) / "llama2-tokenizer"
+    source = OUTSIDE / "llama2-tokenizer"
     load_tokenizer_folder(source, tmp_path)
     (converted := tmp_path / "converted").mkdir()
     shutil.copy(source / "tokenizer.model", tmp_path / "llama.model")

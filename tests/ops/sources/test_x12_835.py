@@ -22,8 +22,9 @@ from lang1_assets.ops.sources.x12_835 import (
     read_835,
 )
 from lang1_assets.ops.sources.x12_segments import segments
+from tests.outside_data import OUTSIDE, needs_outside_data
 
-SAMPLES = Path(__file__).parents[4] / "shared" / "data" / "x12-835-samples"
+SAMPLES = OUTSIDE / "x12-835-samples"
 PERSON = ("NM1*QC*1*SECRETLAST*SECRETFIRST****MI*SECRETMEMBER", "NM1*74*1*SECRETLAST*SECRETFIRST")
 PAYER = ("N1*PR*ACME HEALTH*XV*87726", "N3*1 MAIN ST", "N4*DURHAM*NC*27702")
 BPR = "BPR*I*100*C*ACH*CCP*01*1*DA*3*1**01*1*DA*2*20220110"
@@ -422,7 +423,7 @@ def test_damage_within_one_transaction_leaves_the_claims_of_the_others(data: byt
     assert kept[-1] | {"source_line": None} == whole[-1] | {"source_line": None}
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample remittances are not on this machine")
+@needs_outside_data
 def test_published_samples_have_the_sums_of_their_expected_table(tmp_path: Path) -> None:
     report = read_835(SAMPLES, tmp_path)
     frame = pl.read_parquet(tmp_path / "remittances.parquet")

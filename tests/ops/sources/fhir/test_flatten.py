@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import tracemalloc
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tests.ops.sources.fhir.builders import (
     rejects_of,
     write_export,
 )
+from tests.outside_data import OUTSIDE, needs_outside_data
 
 MALFORMED = [
     b"not json",
@@ -218,7 +218,6 @@ def test_row_groups_bound_the_memory_and_lose_nothing(tmp_path: Path, monkeypatc
 
 
 # Public samples, kept beside the repository where there are any.
-SAMPLES = Path(os.environ.get("LANG1_SHARED_DATA", Path(__file__).parents[5] / "shared" / "data"))
 
 
 def test_times_of_every_table_are_on_the_clock_of_the_hospital(tmp_path: Path) -> None:
@@ -251,9 +250,9 @@ def test_an_unknown_time_zone_is_an_error_before_anything_is_read(tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(not (SAMPLES / "fhir-bulk-10").is_dir(), reason="needs the samples of SMART's bulk exports")
+@needs_outside_data
 def test_a_real_export(tmp_path: Path) -> None:
-    report = flatten_fhir(SAMPLES / "fhir-bulk-10", tmp_path)
+    report = flatten_fhir(OUTSIDE / "fhir-bulk-10", tmp_path)
     assert report.rows_by_table == {
         "fhir_patients": 13,
         "fhir_encounters": 1215,
@@ -270,9 +269,9 @@ def test_a_real_export(tmp_path: Path) -> None:
     assert notes["written_time"].str.to_datetime("%Y-%m-%d %H:%M:%S", strict=True).null_count() == 0
 
 
-@pytest.mark.skipif(not (SAMPLES / "fhir-claims-examples").is_dir(), reason="needs the examples of the FHIR standard")
+@needs_outside_data
 def test_the_examples_of_the_standard(tmp_path: Path) -> None:
-    examples = [json.loads(path.read_text()) for path in sorted((SAMPLES / "fhir-claims-examples").glob("*.json"))]
+    examples = [json.loads(path.read_text()) for path in sorted((OUTSIDE / "fhir-claims-examples").glob("*.json"))]
     _, tables = flatten_files(tmp_path, {"all.ndjson": examples})
     assert [row["reject_reason"] for row in tables["fhir_notes"]] == ["unreadable_format"] * 2
     names = ("claim_id", "is_denied", "total_submitted", "total_benefit")
