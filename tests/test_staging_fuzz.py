@@ -21,16 +21,10 @@ from lang1_assets.ops.sources.intake import flatten_source, source_layout
 from lang1_assets.ops.sources.layout import SourceError
 from lang1_assets.ops.sources.x12_835 import X12Error
 from tests.dbt_runs import PROJECT, Build, run_on_layout
-from tests.fuzzed_sources import (
-    MARKER,
-    NOTE_TABLES,
-    FuzzedSource,
-    num_claims_of,
-    one_of_each,
-    spoiled_fhir,
-    spoiled_remittances,
-    spoiled_tables,
-)
+from tests.fuzzed_fhir import spoiled_fhir
+from tests.fuzzed_remittances import num_claims_of, spoiled_remittances
+from tests.fuzzed_sources import MARKER, NOTE_TABLES, FuzzedSource
+from tests.fuzzed_tables import one_of_each, spoiled_tables
 
 NUM_EXAMPLES = int(os.environ.get("LANG1_FUZZ_EXAMPLES", "2"))
 STAGING = ("run", "--select", "+intake_counts", "+staged_notes", "+patients", "+encounters", "+diagnoses")
