@@ -15,6 +15,7 @@ from lang1_assets import (
     evaluate,
     extract,
     finetune,
+    harness,
     label,
     memorize,
     operate,
@@ -56,7 +57,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     Args:
         resources: replaces the default resource of the same name, for tests.
     """
-    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, study, memorize, report)
+    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, harness, study, memorize, report)
     return dg.Definitions(
         assets=[asset for stage in stages for asset in stage.build_assets(settings)] + operate.build_assets(settings),
         asset_checks=checks.build_checks(settings),

@@ -15,7 +15,7 @@ from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import RECIPES, Settings
-from lang1_assets.supplied import example_files, supplied_examples
+from lang1_assets.supplied import example_files, examples_to_score
 
 GROUP = "evaluate"
 ZERO_SHOT = "zero_shot"
@@ -34,7 +34,7 @@ CODE = [
 
 def build_assets(settings: Settings) -> list[Any]:
     modes = (ZERO_SHOT, *RECIPES)
-    return [harness_tasks(settings), *(evaluation(settings, mode) for mode in modes)]
+    return [evaluation(settings, mode) for mode in modes]
 
 
 def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
@@ -110,19 +110,6 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
         )
 
     return _evaluation
-
-
-def examples_to_score(store: ArtifactStore, tasks: Sequence[str]) -> dict[str, Artifact]:
-    """The labelled notes of each task that the source supplies.
-
-    Raises:
-        dg.Failure: the source supplies none of them.
-    """
-    supplied = supplied_examples(store, tasks)
-    if not supplied:
-        reasons = "; ".join(f"{task}: {store.get(f'{task}_examples').summary['switched_off']}" for task in tasks)
-        raise dg.Failure(f"Nothing to evaluate. {reasons}.", allow_retries=False)
-    return supplied
 
 
 def tasks_scored(settings: Settings, mode: str) -> tuple[str, ...]:
@@ -241,53 +228,3 @@ def too_good(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description="; ".join(suspects) or None,
     )
-
-
-def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
-    @dg.asset(
-        name="harness_tasks",
-        deps=["tokenizer", *(f"{task}_examples" for task in TASKS)],
-        group_name=GROUP,
-        owners=RESEARCH_OWNER,
-        kinds={"yaml"},
-        description="The five tasks for lm-evaluation-harness: a folder for its own command line's --include_path. "
-        "It holds notes, and is as private as they are.",
-        check_specs=[dg.AssetCheckSpec("every_task_is_written", asset="harness_tasks")],
-    )
-    def _harness_tasks(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        examples = examples_to_score(store, tuple(TASKS))
-        tokens = store.get("tokenizer")
-
-        def make(work: Path) -> dict[str, Any]:
-            from lang1_assets.ops.harness import write_harness_tasks
-
-            num_notes = write_harness_tasks(
-                work,
-                example_files(examples),
-                settings.cohorts.headline_split,
-                tokens.path,
-                settings.finetune.note_tokens,
-                settings.evaluate.max_examples,
-                settings.seed,
-            )
-            return {"num_notes": num_notes}
-
-        artifact = store.build(
-            "harness_tasks",
-            make,
-            inputs=[tokens, *examples.values()],
-            parameters={
-                "note_tokens": settings.finetune.note_tokens,
-                "max_examples": settings.evaluate.max_examples,
-                "seed": settings.seed,
-            },
-            code=["lang1_assets.ops.harness", "lang1_assets.ops.prompts", "lang1_assets.ops.tasks"],
-            on_wait=context.log.warning,
-        )
-        missing = [task for task in examples if not (artifact.path / f"{task}.yaml").exists()]
-        check = dg.AssetCheckResult(
-            check_name="every_task_is_written", passed=not missing, metadata={"missing": ", ".join(missing)}
-        )
-        return materialized(artifact, [check])
-
-    return _harness_tasks

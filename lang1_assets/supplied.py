@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import dagster as dg
 
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
@@ -13,6 +15,19 @@ def supplied_examples(store: ArtifactStore, tasks: Iterable[str]) -> dict[str, A
     """The labelled notes of each task that the source supplies; the others are switched off, and said so where they are made."""
     found = {task: store.get(f"{task}_examples") for task in tasks}
     return {task: artifact for task, artifact in found.items() if not artifact.summary["switched_off"]}
+
+
+def examples_to_score(store: ArtifactStore, tasks: Sequence[str]) -> dict[str, Artifact]:
+    """The labelled notes of each task that the source supplies.
+
+    Raises:
+        dg.Failure: the source supplies none of them.
+    """
+    supplied = supplied_examples(store, tasks)
+    if not supplied:
+        reasons = "; ".join(f"{task}: {store.get(f'{task}_examples').summary['switched_off']}" for task in tasks)
+        raise dg.Failure(f"Nothing to evaluate. {reasons}.", allow_retries=False)
+    return supplied
 
 
 def example_files(examples: dict[str, Artifact]) -> dict[str, Path]:
