@@ -179,7 +179,7 @@ def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], token
     pretrain = settings.pretrain.model_dump(mode="json")
     own = {
         name: pretrain.pop(name)
-        for name in ("checkpoint_tokens", "suspect_steps", "spike_sigmas", "validation_windows")
+        for name in ("checkpoint_tokens", "suspect_steps", "validation_windows")
     }
     for name in ("num_cpu_ranks", "warmup_share", *MONITOR_FIELDS):
         pretrain.pop(name)

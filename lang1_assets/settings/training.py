@@ -109,9 +109,6 @@ class Pretrain(Training):
     gradient_clipping: NotNegative = 1.0
     checkpoint_tokens: PositiveInt
     """Tokens between two checkpoints of the trajectory."""
-    spike_sigmas: Annotated[float, Field(gt=0)] = 6.0
-    """Standard deviations above the last 128 losses that make a spike. A batch of a few windows needs more: one odd document in
-    it is far outside, and harmless."""
     suspect_steps: PositiveInt = 100
     """After a loss spike, what lies this many steps before it is trusted: the run goes back to a checkpoint at least so old,
     and leaves out the data since then. PaLM went back about 100 steps."""

@@ -45,7 +45,6 @@ class PretrainConfig:
     vocab_size: int
     checkpoint_tokens: int
     suspect_steps: int
-    spike_sigmas: float
     validation_windows: int
     seed: int
     monitoring: MonitoringConfig | None = None

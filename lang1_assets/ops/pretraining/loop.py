@@ -95,7 +95,7 @@ def fit(
     training = config.training
     batches = Batches(mixture, training, world)
     progress = Progress(config, engine.module.model.num_parameters(), world, reporter)
-    detector, left_out = SpikeDetector(state.detector, config.spike_sigmas), LeftOutData(work)
+    detector, left_out = SpikeDetector(state.detector), LeftOutData(work)
     # One file, read by many machines: all go by what the first one saw.
     left_out.rows = world.gather(left_out.rows)[0]
     state.num_reverts = len(left_out.rows)

@@ -132,7 +132,7 @@ def go_back(
     left_out.add(describe_data(accident, config, mixture, at_step, state.step, first, stop), world)
     state.num_reverts = len(left_out.rows)
     report(accident, left_out.rows[-1], reporter)
-    return SpikeDetector(state.detector, config.spike_sigmas)
+    return SpikeDetector(state.detector)
 
 
 def describe_data(

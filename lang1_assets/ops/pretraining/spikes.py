@@ -14,7 +14,7 @@ SIGMAS = 6.0
 MINIMUM_HISTORY = 32
 # A norm's distribution has a long tail: six deviations of it are common, three times its mean as well is not.
 NORM_FACTOR = 3.0
-HIGH_NORMS_IN_A_ROW = 3
+HIGH_IN_A_ROW = 3
 # Diverging: the window's mean a tenth above the lowest it ever was, for this many steps.
 DIVERGENCE_FACTOR = 1.1
 DIVERGENCE_STEPS = 500
@@ -46,19 +46,20 @@ class Accident:
 
 
 class SpikeDetector:
-    """Flags a loss six standard deviations above those of the last 128 steps, and what is worse or slower than that.
+    """Flags losses six standard deviations above those of the last 128 steps, and what is worse or slower than that.
 
-    The rule is the one OLMo-core skips steps by; the paper only says that spikes were watched for (5.3). What was flagged
-    does not become part of what is normal. All that it remembers is in `state`, which is saved with each checkpoint.
+    The limit is the one OLMo-core skips steps by; the paper only says that spikes were watched for (5.3). One such loss is an
+    odd batch, three in a row are a spike. What was high does not become part of what is normal. All that it remembers is in
+    `state`, which is saved with each checkpoint.
     """
 
-    def __init__(self, state: dict[str, Any] | None = None, sigmas: float = SIGMAS) -> None:
-        self._sigmas = sigmas
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
         state = state or {}
         self._losses: deque[float] = deque(state.get("losses", ()), maxlen=WINDOW)
         self._norms: deque[float] = deque(state.get("norms", ()), maxlen=WINDOW)
         self._best_mean: float | None = state.get("best_mean")
         self._high_since: int | None = state.get("high_since")
+        self._high_loss_steps: list[int] = list(state.get("high_loss_steps", ()))
         self._high_norm_steps: list[int] = list(state.get("high_norm_steps", ()))
 
     def state(self) -> dict[str, Any]:
@@ -67,12 +68,14 @@ class SpikeDetector:
             "norms": list(self._norms),
             "best_mean": self._best_mean,
             "high_since": self._high_since,
+            "high_loss_steps": list(self._high_loss_steps),
             "high_norm_steps": list(self._high_norm_steps),
         }
 
     def trusted_until(self, step: int) -> int:
         """The last step before anything looked wrong; `step` itself while nothing does."""
-        return min([step, *self._high_norm_steps, *([] if self._high_since is None else [self._high_since])])
+        high = (*self._high_loss_steps, *self._high_norm_steps)
+        return min([step, *high, *([] if self._high_since is None else [self._high_since])])
 
     def look(self, step: int, losses: Sequence[float], norm: float | None = None) -> Accident | None:
         """What is wrong, if anything.
@@ -90,10 +93,15 @@ class SpikeDetector:
     def _look_at_loss(self, step: int, loss: float) -> Accident | None:
         if not math.isfinite(loss):
             return Accident(kind="not_finite", step=step, value=loss, expected=mean_of(self._losses))
-        if is_outlier(loss, self._losses, self._sigmas):
-            return Accident(kind="loss_spike", step=step, value=loss, expected=mean_of(self._losses))
-        self._losses.append(loss)
-        return None
+        if not is_outlier(loss, self._losses):
+            self._losses.append(loss)
+            self._high_loss_steps.clear()
+            return None
+        self._high_loss_steps.append(step)
+        if len(self._high_loss_steps) < HIGH_IN_A_ROW:
+            return None
+        first = self._high_loss_steps[0]
+        return Accident(kind="loss_spike", step=first, value=loss, expected=mean_of(self._losses))
 
     def _look_at_mean(self, step: int) -> Accident | None:
         if len(self._losses) < WINDOW:
@@ -112,20 +120,20 @@ class SpikeDetector:
         expected = mean_of(self._norms)
         if not math.isfinite(norm):
             return Accident(kind="not_finite", step=step, value=norm, expected=expected)
-        if not (is_outlier(norm, self._norms, self._sigmas) and norm > NORM_FACTOR * expected):
+        if not (is_outlier(norm, self._norms) and norm > NORM_FACTOR * expected):
             self._norms.append(norm)
             self._high_norm_steps.clear()
             return None
         # Clipping takes the force out of one; several in a row are the beginning of something.
         self._high_norm_steps.append(step)
-        first, several = self._high_norm_steps[0], len(self._high_norm_steps) >= HIGH_NORMS_IN_A_ROW
+        first, several = self._high_norm_steps[0], len(self._high_norm_steps) >= HIGH_IN_A_ROW
         return Accident(kind="gradient_norm", step=first, value=norm, expected=expected, goes_back=several)
 
 
-def is_outlier(value: float, history: Sequence[float], sigmas: float) -> bool:
+def is_outlier(value: float, history: Sequence[float]) -> bool:
     if len(history) < MINIMUM_HISTORY:
         return False
-    return value > statistics.fmean(history) + sigmas * max(statistics.stdev(history), 1e-3)
+    return value > statistics.fmean(history) + SIGMAS * max(statistics.stdev(history), 1e-3)
 
 
 def mean_of(history: Sequence[float]) -> float:

@@ -101,7 +101,6 @@ def run(planted_shards: Path, canary_tokenizer: Path) -> PretrainConfig:
         "checkpoint_tokens": 10**9,
         "validation_windows": 1,
         "suspect_steps": 1,
-        "spike_sigmas": 6.0,
         "seed": SEED,
     }
     return PretrainConfig.from_json(json.loads(json.dumps(values, default=str)))

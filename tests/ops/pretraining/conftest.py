@@ -42,7 +42,6 @@ def config(shard_folders: dict[str, Path], tokenizer_folder: Path, vocab_size: i
         "vocab_size": vocab_size,
         "checkpoint_tokens": 4 * TOKENS_PER_STEP,
         "suspect_steps": 1,
-        "spike_sigmas": 6.0,
         "validation_windows": 5,
         "seed": SEED,
     }

@@ -22,8 +22,8 @@ from tests.ops.pretraining.conftest import TOKENS_PER_STEP
 from tests.ops.pretraining.one_process import accident, alerts_of, pretrain_here, read_config
 
 NUM_STEPS = 60
-POISON = 47
-"""The batch of the 48th step: late enough for a history, and looked at with step 50."""
+POISON = range(48, 51)
+"""Steps whose batches are bad: late enough for a history, and looked at with step 50."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def long_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def poisoned(state: Any, loss: torch.Tensor) -> torch.Tensor:
-    return loss * 10 if state.data_step == POISON + 1 else loss
+    return loss * 10 if state.data_step in POISON else loss
 
 
 def left_out_of(work: Path) -> list[dict[str, Any]]:
@@ -70,13 +70,13 @@ def test_a_batch_before_a_gap_is_left_out_when_the_loss_is_looked_at_after_it(
     long_config: dict[str, Any], tmp_path: Path, one_rank: World
 ) -> None:
     def poisoned_before_the_gap(state: Any, loss: torch.Tensor) -> torch.Tensor:
-        return loss * 10 if state.data_step == 44 and len(drawn) > 50 else poisoned(state, loss)
+        return loss * 10 if state.data_step in (44, 51, 52) and 50 < len(drawn) < 60 else poisoned(state, loss)
 
     with accident(poisoned_before_the_gap) as drawn:
         assert pretrain_here(long_config, tmp_path, one_rank)
-    # The second one is of step 44, which drew batch 43; it is noticed with step 45, which drew batch 50.
-    assert drawn == [*range(50), *range(40, 44), 50, *range(51, 71)]
-    assert [(row["first_data_step"], row["stop_data_step"]) for row in left_out_of(tmp_path)] == [(44, 50), (40, 51)]
+    # The second one begins at step 44, which drew batch 43; it goes on with steps 45 and 46, which drew batches 50 and 51.
+    assert drawn == [*range(50), *range(40, 44), *range(50, 56), *range(53, 73)]
+    assert [(row["first_data_step"], row["stop_data_step"]) for row in left_out_of(tmp_path)] == [(44, 50), (40, 53)]
 
 
 def test_a_run_that_is_killed_after_going_back_still_leaves_the_data_out(
@@ -123,10 +123,10 @@ def test_the_detector_remembers_across_a_resume(long_config: dict[str, Any], tmp
 def test_a_run_that_spikes_again_and_again_asks_a_person(
     long_config: dict[str, Any], tmp_path: Path, one_rank: World
 ) -> None:
-    """Whatever data it is given, step 48 goes wrong: three times from step 40, and then not once more."""
+    """Whatever data it is given, steps 48 to 50 go wrong: three times from step 40, and then not once more."""
 
     def unstable(state: Any, loss: torch.Tensor) -> torch.Tensor:
-        return loss * 10 if state.step == 48 else loss
+        return loss * 10 if state.step in POISON else loss
 
     for attempt in (3, 3):
         with (
@@ -143,7 +143,7 @@ def test_a_checkpoint_that_a_spike_followed_too_soon_is_not_gone_back_to(
     """Step 40 is saved two steps before the loss goes wrong; it may have had it already."""
 
     def soon(state: Any, loss: torch.Tensor) -> torch.Tensor:
-        return loss * 10 if state.data_step == 42 else loss
+        return loss * 10 if state.data_step in (42, 43, 44) else loss
 
     with accident(soon) as drawn:
         assert pretrain_here(long_config, tmp_path, one_rank)
