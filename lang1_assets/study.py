@@ -21,6 +21,7 @@ ROWS_FILE = "rows.json"
 WIDE_PICTURE, NARROW_PICTURE = "figure.png", "figure-phone.png"
 TRAJECTORY_CODE = [
     "lang1_assets.ops.trajectory",
+    "lang1_assets.ops.comprehension",
     "lang1_assets.ops.evaluation",
     "lang1_assets.ops.scoring",
     "lang1_assets.ops.prompts",

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from lang1_assets.ops.bootstrap import auroc_distribution, percentile_interval
-from lang1_assets.ops.evaluation import load_for_scoring, right_answers
+from lang1_assets.ops.comprehension import right_answers
+from lang1_assets.ops.evaluation import load_for_scoring
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.prompts import PromptSet, build_prompts, informative_examples
 from lang1_assets.ops.scoring import score_options

@@ -204,7 +204,7 @@ def source_hash(module: str) -> str:
     if spec.submodule_search_locations is None:
         files = [Path(spec.origin)]
     else:
-        files = sorted(p for p in Path(spec.origin).parent.rglob("*") if p.suffix in {".py", ".j2"})
+        files = sorted(p for p in Path(spec.origin).parent.rglob("*") if p.suffix in {".py", ".j2", ".yaml"})
     return _digest(b"\0".join(file.read_bytes() for file in files))
 
 

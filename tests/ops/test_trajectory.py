@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lang1_assets.ops.evaluation import right_answers
+from lang1_assets.ops.comprehension import right_answers
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.model import build_model, open_model, save_model
 from lang1_assets.ops.prompts import build_prompts, informative_examples
@@ -16,7 +16,7 @@ from lang1_assets.ops.scoring import score_options
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.ops.trajectory import TrajectoryConfig, TrajectoryReport, evaluate_trajectory, gain, is_off_chance
 from tests.ops.conftest import PROMPT_CONTEXT, SEED, SHAPE
-from tests.ops.test_evaluation import questions
+from tests.ops.test_comprehension import questions
 
 CONFIG = TrajectoryConfig(
     split="temporal_2024",

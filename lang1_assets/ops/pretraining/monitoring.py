@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lang1_assets.ops.evaluation import OptionRows, are_right, continuation_likelihoods, option_rows
+from lang1_assets.ops.comprehension import OptionRows, are_right, continuation_likelihoods, option_rows
 from lang1_assets.ops.few_shot import few_shot
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.pretraining.config import MonitoringConfig, PretrainConfig

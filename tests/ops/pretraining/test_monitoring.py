@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lang1_assets.ops.evaluation import right_answers
+from lang1_assets.ops.comprehension import right_answers
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.pretraining.config import PretrainConfig
@@ -24,7 +24,7 @@ from lang1_assets.ops.scoring import score_options
 from lang1_assets.ops.training.world import World
 from tests.ops.conftest import PROMPT_CONTEXT, SEED
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
-from tests.ops.test_evaluation import questions
+from tests.ops.test_comprehension import questions
 
 JOB = "tests.ops.pretraining.monitored_job"
 NUM_EXAMPLES = 9
