@@ -2,7 +2,7 @@
 
 The general half of the pretraining mixture: prose about an invented world, whose facts are stated and then asked for in
 multiple-choice form. A held-out question gives a context that states its answer, about a place that no document names:
-it can only be answered by finding which option the context states.
+knowing what its words mean rules out the options of another kind, and among those of the same kind only reading decides.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ NUM_OPTIONS = 4
 LETTERS = "ABCD"
 _HELD_OUT_PLACES = 300
 _MAXIMUM_QUIZZES = 3
+_FREE_ANSWERS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,21 +102,41 @@ def _document(set_name: str, name: str, rng: np.random.Generator) -> str:
     sentences.insert(int(rng.integers(0, len(sentences) + 1)), _pick(FILLERS[set_name], rng))
     passage = " ".join([_pick(OPENINGS[set_name], rng).format(name=name), *sentences])
     num_quizzes = int(rng.integers(0, min(_MAXIMUM_QUIZZES, len(facts)) + 1))
-    quizzes = [_quiz(name, facts[index], rng) for index in rng.permutation(len(facts))[:num_quizzes]]
+    quizzes = [_quiz(name, facts, int(index), rng) for index in rng.permutation(len(facts))[:num_quizzes]]
     return "\n".join([passage, *quizzes])
 
 
-def _question(name: str, fact: tuple[int, str], rng: np.random.Generator) -> tuple[str, list[str], int]:
-    relation, value = RELATIONS[fact[0]], fact[1]
-    wrong = [other for other in relation.values if other != value]
-    options = [wrong[index] for index in rng.permutation(len(wrong))[: NUM_OPTIONS - 1]]
+def _question(
+    name: str, facts: list[tuple[int, str]], asked: int, rng: np.random.Generator
+) -> tuple[str, list[str], int]:
+    relation, value = facts[asked]
+    options = _distractors(facts, asked, rng)
     answer = int(rng.integers(NUM_OPTIONS))
     options.insert(answer, value)
-    return _pick(relation.questions, rng).format(name=name), options, answer
+    return _pick(RELATIONS[relation].questions, rng).format(name=name), options, answer
 
 
-def _quiz(name: str, fact: tuple[int, str], rng: np.random.Generator) -> str:
-    question, options, answer = _question(name, fact, rng)
+def _distractors(facts: list[tuple[int, str]], asked: int, rng: np.random.Generator) -> list[str]:
+    """Wrong options, from none to all of the answer's own kind and none that the passage states.
+
+    A question is as hard as its distractors are near: against other kinds it is enough to know what the words mean, a near
+    one is told apart only by reading the passage.
+    """
+    kind, stated = facts[asked][0], {value for _, value in facts}
+    near = [value for value in RELATIONS[kind].values if value not in stated]
+    others = [relation for index, relation in enumerate(RELATIONS) if index != kind]
+    far = [value for relation in others for value in relation.values if value not in stated]
+    num_near = int(rng.integers(NUM_OPTIONS))
+    chosen = [near[index] for index in rng.permutation(len(near))[:num_near]]
+    chosen += [far[index] for index in rng.permutation(len(far))[: NUM_OPTIONS - 1 - num_near]]
+    return [chosen[index] for index in rng.permutation(len(chosen))]
+
+
+def _quiz(name: str, facts: list[tuple[int, str]], asked: int, rng: np.random.Generator) -> str:
+    """A question answered in a word or, like an exam, by a letter: web pages have both."""
+    question, options, answer = _question(name, facts, asked, rng)
+    if rng.random() < _FREE_ANSWERS:
+        return f"Question: {question}\nAnswer: {options[answer]}"
     listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True))
     return f"Question: {question}\n{listed}\nAnswer: {LETTERS[answer]}"
 
@@ -128,7 +149,7 @@ def _questions(names: np.ndarray, rng: np.random.Generator) -> pa.Table:
         context = " ".join(
             _pick(RELATIONS[index].statements, rng).format(name=name, value=value) for index, value in facts
         )
-        question, options, answer = _question(name, facts[rng.integers(len(facts))], rng)
+        question, options, answer = _question(name, facts, int(rng.integers(len(facts))), rng)
         rows.append(
             {
                 "question_id": f"fact-{number:05d}",

@@ -5,13 +5,14 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from lang1_assets.ops.hospital import write_web_text
-from lang1_assets.ops.hospital.web_facts import SET_NAMES
+from lang1_assets.ops.hospital.web_facts import RELATIONS, SET_NAMES
 from lang1_assets.ops.schemas import QUESTIONS
 
 
@@ -62,6 +63,20 @@ def test_held_out_questions_name_only_the_answer_and_an_unseen_place(folder: Pat
         assert stated == [row["options"][row["answer"]]]
         names = set(re.findall(r"\b[A-Z][a-z]+\b", row["question"])) - {"What", "Which", "Where", "When", "In"}
         assert not any(re.search(rf"\b{name}\b", seen) for name in names)
+
+
+def test_questions_are_as_hard_as_their_distractors_are_near(folder: Path) -> None:
+    kinds = {value: number for number, relation in enumerate(RELATIONS) for value in relation.values}
+    table = pl.read_parquet(folder / "questions.parquet")
+    near = [
+        sum(kinds[option] == kinds[row["options"][row["answer"]]] for option in row["options"]) - 1
+        for row in table.iter_rows(named=True)
+    ]
+    counts = np.bincount(near, minlength=4)
+    # 1,000 questions, a quarter each: four standard deviations are 55.
+    assert len(counts) == 4 and np.abs(counts - 250).max() < 55
+    knowing_the_words = (counts / np.arange(1, 5)).sum() / counts.sum()
+    assert knowing_the_words == pytest.approx(0.52, abs=0.03)
 
 
 def test_asking_for_no_document_is_an_error(tmp_path: Path) -> None:
