@@ -74,7 +74,8 @@ def test_questions_are_as_hard_as_their_distractors_are_near(folder: Path) -> No
     ]
     counts = np.bincount(near, minlength=4)
     # 1,000 questions, a quarter each: four standard deviations are 55.
-    assert len(counts) == 4 and np.abs(counts - 250).max() < 55
+    assert len(counts) == 4
+    assert np.abs(counts - 250).max() < 55
     knowing_the_words = (counts / np.arange(1, 5)).sum() / counts.sum()
     assert knowing_the_words == pytest.approx(0.52, abs=0.03)
 
