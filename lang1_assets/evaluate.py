@@ -29,6 +29,7 @@ CODE = [
     "lang1_assets.ops.results",
     "lang1_assets.ops.metrics",
     "lang1_assets.ops.bootstrap",
+    "lang1_assets.ops.resampled_metrics",
 ]
 
 

@@ -18,8 +18,10 @@ import numpy as np
 import polars as pl
 
 from lang1_assets.ops import metrics
-from lang1_assets.ops.bootstrap import NUM_RESAMPLES, Interval, bootstrap_auroc
+from lang1_assets.ops.bootstrap import NUM_RESAMPLES, Interval, percentile_interval
 from lang1_assets.ops.metrics import Floats, Integers
+from lang1_assets.ops.metrics.utility import THRESHOLDS
+from lang1_assets.ops.resampled_metrics import benefit_name, metric_distributions, metric_values
 from lang1_assets.ops.schemas import SPLITS
 from lang1_assets.ops.tasks import TASKS
 
@@ -34,12 +36,17 @@ AUROC = "auroc"
 METRICS: dict[str, str] = {
     AUROC: "AUROC",
     "auroc_micro": "AUROC, micro-averaged",
+    "auprc": "Average precision",
     "ece_top_class": "ECE of the top class",
     "ece_positive": "ECE of the positive class",
+    "calibration_slope": "Calibration slope",
+    "calibration_intercept": "Calibration intercept",
+    "calibration_in_the_large": "Calibration in the large",
     "brier": "Brier score",
     "log_loss": "Log loss",
+    **{benefit_name(at): f"Net benefit at a risk of {at:.0%}" for at in THRESHOLDS},
 }
-"""Metric name -> its name in print. Two calibration errors, never mixed: see `metrics`."""
+"""Metric name -> its name in print. Two calibration errors, never mixed; docs/statistics.md says what each one is."""
 
 
 class ResultRow(TypedDict, total=False):
@@ -55,7 +62,12 @@ class ResultRow(TypedDict, total=False):
     value: float | None
     low: float | None
     high: float | None
+    """95 %, of resampled notes, as the paper has it (5.5)."""
     standard_deviation: float | None
+    """Of the resamples: `value` +- 1.96 of them is the normal interval."""
+    low_by_patient: float | None
+    high_by_patient: float | None
+    """95 %, of resampled patients: wider where patients return."""
     n: int
     oracle: float | None
     """The same metric of the oracle's probabilities; None where no oracle is known."""
@@ -92,7 +104,7 @@ def result_rows(
         known = oracle_arrays(group, oracle, str(task))
         values = metric_values(labels, probabilities)
         ceiling = metric_values(*known) if known else {}
-        interval = bootstrap_auroc(labels, probabilities, num_resamples=num_resamples, seed=seed)
+        intervals, by_patient = metric_intervals(labels, probabilities, group["subject_id"], num_resamples, seed)
         absent = metrics.absent_classes(labels, probabilities.shape[1])
         for metric, value in values.items():
             row: ResultRow = {
@@ -103,32 +115,37 @@ def result_rows(
                 "split": str(split),
                 "metric": metric,
                 "value": finite(value),
-                "low": None,
-                "high": None,
-                "standard_deviation": None,
+                "low": finite(intervals[metric].low),
+                "high": finite(intervals[metric].high),
+                "standard_deviation": finite(intervals[metric].standard_deviation),
+                "low_by_patient": finite(by_patient[metric].low),
+                "high_by_patient": finite(by_patient[metric].high),
                 "n": len(labels),
                 "oracle": finite(ceiling.get(metric)),
                 "oracle_n": len(known[0]) if known else 0,
                 "classes_absent": [TASKS[str(task)].options[k] for k in absent],
-                "resamples_left_out": 0,
+                "resamples_left_out": intervals[metric].num_left_out,
             }
-            rows.append(with_interval(row, interval) if metric == AUROC else row)
+            rows.append(row)
     return rows
 
 
-def metric_values(labels: Integers, probabilities: Floats) -> dict[str, float]:
-    """Each of `METRICS` that exists for this many classes: labels (n,), probabilities (n, k)."""
-    outcome = metrics.auroc(labels, probabilities)
-    is_binary = probabilities.shape[1] == 2
-    values = {
-        AUROC: outcome.value,
-        "auroc_micro": outcome.micro if not is_binary else None,
-        "ece_top_class": metrics.top_class_ece(labels, probabilities),
-        "ece_positive": metrics.positive_ece(labels, probabilities) if is_binary else None,
-        "brier": metrics.brier_score(labels, probabilities),
-        "log_loss": metrics.log_loss(labels, probabilities),
-    }
-    return {name: value for name, value in values.items() if value is not None}
+def metric_intervals(
+    labels: Integers, probabilities: Floats, patients: pl.Series, num_resamples: int, seed: int
+) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """Of each metric, from resampled notes and from resampled patients."""
+    by_note = distributions(labels, probabilities, num_resamples, seed)
+    if patients.n_unique() == len(patients):
+        return by_note, by_note
+    codes = patients.rank("dense").to_numpy()
+    return by_note, distributions(labels, probabilities, num_resamples, seed, codes)
+
+
+def distributions(
+    labels: Integers, probabilities: Floats, num_resamples: int, seed: int, clusters: Any = None
+) -> dict[str, Interval]:
+    found = metric_distributions(labels, probabilities, num_resamples=num_resamples, seed=seed, clusters=clusters)
+    return {metric: percentile_interval(values) for metric, values in found.items()}
 
 
 def labels_and_probabilities(group: pl.DataFrame) -> tuple[Integers, Floats]:
@@ -162,16 +179,6 @@ def oracle_arrays(group: pl.DataFrame, oracle: pl.DataFrame | None, task: str) -
         raise ResultsError(f"oracle of {task}: note {twice['note_id'][0]} is there more than once; expected once")
     known = group.select("note_id", "label", "task").join(own, on="note_id", maintain_order="left")
     return labels_and_probabilities(known) if not known.is_empty() else None
-
-
-def with_interval(row: ResultRow, interval: Interval) -> ResultRow:
-    return {
-        **row,
-        "low": finite(interval.low),
-        "high": finite(interval.high),
-        "standard_deviation": finite(interval.standard_deviation),
-        "resamples_left_out": interval.num_left_out,
-    }
 
 
 def finite(value: float | None) -> float | None:

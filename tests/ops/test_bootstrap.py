@@ -77,7 +77,7 @@ def test_one_class_altogether_gives_no_interval():
 def test_whole_patients_are_drawn():
     y_true, y_prob = sample(200)
     patients = np.repeat(np.arange(20), 10)
-    for weights in bootstrap.resample_weights(200, num_resamples=5, seed=2, clusters=patients):
+    for weights in np.concatenate(list(bootstrap.resample_weights(200, num_resamples=5, seed=2, clusters=patients))):
         by_patient = weights.reshape(20, 10)
         assert (by_patient == by_patient[:, :1]).all()
         assert by_patient[:, 0].sum() == 20

@@ -44,9 +44,15 @@ def test_a_row_for_every_metric_task_and_split():
     frame = pl.concat([predictions(task, split) for task in TASKS for split in ("test", "temporal_2024")])
     rows = rows_of(frame)
     keys = [(row["task"], row["split"], row["metric"]) for row in rows]
-    assert len(keys) == len(set(keys)) == 2 * (3 * 5 + 2 * 5)
-    assert {row["metric"] for row in rows} == set(results.METRICS)
-    assert {row["metric"] for row in rows if row["task"] == "comorbidity"} == set(results.METRICS) - {"ece_positive"}
+    of_two_classes = {"ece_positive", "calibration_intercept", "calibration_in_the_large"}
+    of_two_classes |= {"net_benefit_5", "net_benefit_10", "net_benefit_20"}
+    expected = {
+        task.name: set(results.METRICS) - ({"auroc_micro"} if task.num_classes == 2 else of_two_classes)
+        for task in TASKS.values()
+    }
+    for task in TASKS:
+        assert {row["metric"] for row in rows if row["task"] == task} == expected[task]
+    assert len(keys) == len(set(keys)) == 2 * sum(map(len, expected.values()))
 
 
 def test_auroc_with_its_interval():
@@ -57,6 +63,24 @@ def test_auroc_with_its_interval():
     assert row["low"] < row["value"] < row["high"]
     assert row["standard_deviation"] > 0
     assert row["n"] == 120
+
+
+def test_every_metric_has_an_interval_by_note_and_by_patient():
+    """Each patient has two notes with the same label and nearly the same probabilities: half as much is known."""
+    alone = predictions(n=150)
+    twice = pl.concat(
+        [alone.with_columns(pl.col("note_id") + f"-{copy}", subject_id=pl.col("note_id")) for copy in ("a", "b")]
+    )
+    rows = result_rows(twice, model="m", mode="zero_shot", trained_on=None, num_resamples=300, seed=1)
+    for row in rows:
+        assert row["low"] < row["high"], row["metric"]
+        wider = (row["high_by_patient"] - row["low_by_patient"]) / (row["high"] - row["low"])
+        assert wider == pytest.approx(2**0.5, rel=0.2), row["metric"]
+
+
+def test_a_patient_with_one_note_each_has_one_interval():
+    for row in rows_of(predictions().unique("subject_id", keep="first", maintain_order=True)):
+        assert (row["low"], row["high"]) == (row["low_by_patient"], row["high_by_patient"])
 
 
 def test_oracle_is_scored_on_the_same_notes():
