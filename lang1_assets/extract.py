@@ -22,8 +22,10 @@ from dagster_dbt import (
 )
 
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, materialized
+from lang1_assets.ops.compiled_sql import cohort_sql_sha256, write_compiled_sql
 from lang1_assets.ops.sources.intake import flatten_source, source_layout
 from lang1_assets.ops.sources.layout import FLATTENED_KINDS, SourceLayout
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
 from lang1_assets.settings import Settings, TextSource
 from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, source_variables, sql_hash
@@ -31,6 +33,7 @@ from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, source_variables, sq
 GROUP = "extract"
 WAREHOUSE = "warehouse"
 CHECKS_FILE = "checks.json"
+SQL_FOLDER = "sql"
 # Beside the interpreter: nothing needs to be on the PATH.
 DBT_EXECUTABLE = str(Path(sys.executable).with_name("dbt"))
 
@@ -292,7 +295,8 @@ def warehouse(settings: Settings) -> Any:
                 server.fetch_tables(parquet_tables(project.manifest_path), work)
             checks = [check_record(event) for event in events if isinstance(event, dg.AssetCheckResult)]
             (work / CHECKS_FILE).write_text(json.dumps(checks, indent=1))
-            return {"num_checks": len(checks)}
+            hashes = keep_sql(build.target_path / "manifest.json", work, settings, source)
+            return {"num_checks": len(checks), "cohort_sql_sha256": hashes}
 
         try:
             artifact = store.build(
@@ -314,6 +318,15 @@ def warehouse(settings: Settings) -> Any:
         yield from (reused_events(context, artifact) if artifact.reused else events)
 
     return _warehouse
+
+
+def keep_sql(manifest: Path, work: Path, settings: Settings, exports: Artifact) -> dict[str, str]:
+    """The SQL as it was run beside the tables that it made; task -> hash of all the SQL behind its cohort."""
+    places = {str(work): "RESULTS", str(exports.path): "RECORDS", str(PROJECT_FOLDER): "PROJECT"}
+    if settings.source.path is not None:
+        places[str(settings.source.path)] = "RECORDS"
+    write_compiled_sql(manifest, work / SQL_FOLDER, places)
+    return {task: cohort_sql_sha256(manifest, work / SQL_FOLDER, f"cohort_{task}") for task in REMEDE}
 
 
 def parquet_tables(manifest: Path) -> list[str]:
