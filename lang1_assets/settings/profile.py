@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from lang1_assets.settings.cohorts import Cohorts
 from lang1_assets.settings.corpus import Cleaning, Corpora, Shards, TokenizerSource
 from lang1_assets.settings.launch import Launch
+from lang1_assets.settings.models import ModelName, OutsideModel
 from lang1_assets.settings.section import PositiveInt, Section
 from lang1_assets.settings.sources import Source, TextSource, WebText
 from lang1_assets.settings.training import CORPORA, Finetune, Model, Pretrain, Variant
@@ -28,6 +29,8 @@ class Evaluate(Section):
     """Notes of each task on which every checkpoint of the trajectory is scored zero-shot (Fig. 3b)."""
     trajectory_questions: PositiveInt = 1_000
     """Comprehension questions that every checkpoint is asked (Fig. 3a)."""
+    question_files: tuple[Path, ...] = ()
+    """SciQ's and PubMedQA's JSON, for `harness_tasks` besides `web_text.questions`."""
 
 
 class Memorization(Section):
@@ -69,6 +72,8 @@ class Settings(Section):
     pretrain: Pretrain
     finetune: Finetune
     evaluate: Evaluate = Evaluate()
+    models: dict[ModelName, OutsideModel] = {}
+    """Models from elsewhere that are scored beside the project's own (M36, M41, M42), by name."""
     memorization: Memorization = Memorization()
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     operate: Operate = Operate()
@@ -91,6 +96,13 @@ class Settings(Section):
             # These keys are Dagster partitions and folders; Dagster accepts ',' '...' and '|' and then misreads them.
             if not key.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"variants.{key}: use letters, digits, '-' and '_' only")
+        return self
+
+    @model_validator(mode="after")
+    def _models_have_names_of_their_own(self) -> Settings:
+        taken = sorted(set(self.models) & set(self.variants))
+        if taken:
+            raise ValueError(f"models.{taken[0]}: a variant has the same name; choose another one")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from lang1_assets.settings.checkpoint import shape_from_checkpoint
+from lang1_assets.settings.models import MODEL_KINDS, PATH_FIELDS
 from lang1_assets.settings.profile import Settings
 from lang1_assets.settings.training import Variant
 
@@ -80,6 +81,8 @@ def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
     sources = values.get("text_sources")
     named = {f"text_sources.{name}": held for name, held in sources.items()} if isinstance(sources, dict) else {}
+    models = values.get("models")
+    outside = {f"models.{name}": held for name, held in models.items()} if isinstance(models, dict) else {}
     for section, field in (
         ("source", "path"),
         ("source", "remittances"),
@@ -91,10 +94,19 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         ("launch", "slurm_script"),
         ("pretrain", "start_from"),
         *((name, "path") for name in named),
+        *((name, field) for name in outside for field in PATH_FIELDS),
     ):
-        held = (values | named).get(section)
+        held = (values | named | outside).get(section)
         if isinstance(held, dict) and isinstance(held.get(field), str):
-            held[field] = str((folder / Path(held[field]).expanduser()).resolve())
+            held[field] = _absolute(held[field], folder)
+    evaluate = values.get("evaluate")
+    if isinstance(evaluate, dict) and isinstance(evaluate.get("question_files"), list):
+        files = evaluate["question_files"]
+        evaluate["question_files"] = [_absolute(file, folder) if isinstance(file, str) else file for file in files]
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str((folder / Path(path).expanduser()).resolve())
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +119,9 @@ def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain_one(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"]) or "profile"
+    # The kind of an outside model stands behind its name there, and is no field.
+    written = item["loc"] if item["loc"][:1] != ("models",) else (*item["loc"][:2], *item["loc"][3:])
+    where = ".".join(str(part) for part in written) or "profile"
     if item["type"] == "extra_forbidden":
         known = _fields_at(item["loc"][:-1])
         close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
@@ -123,6 +137,8 @@ def _explain_one(item: Any) -> str:
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    if location[:1] == ("models",) and len(location) == 3:
+        return sorted(MODEL_KINDS[location[2]].model_fields)
     model: Any = Settings
     for part in location:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
