@@ -93,7 +93,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
             make,
             inputs=inputs,
             parameters={
-                "evaluate": settings.evaluate.model_dump(exclude={"batch_size"}),
+                "evaluate": settings.evaluate.model_dump(exclude={"batch_size", "question_files"}),
                 "note_tokens": settings.finetune.note_tokens,
                 "context_length": settings.model.context_length,
                 "seed": settings.seed,

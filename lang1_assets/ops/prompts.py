@@ -94,10 +94,15 @@ def balanced_examples(path: Path, split: str, max_examples: int, seed: int) -> p
     The share of a label that has too few rows goes to the others. Texts of rows that are not chosen are not read.
     """
     labels = pl.scan_parquet(path).filter(pl.col("split") == split).select("note_id", "label").collect()
-    turns = in_seeded_order(labels, seed).with_columns(turn=pl.int_range(pl.len()).over("label"))
-    chosen = turns.sort("turn", maintain_order=True).head(max_examples)["note_id"]
+    chosen = balanced(labels, max_examples, seed)["note_id"]
     rows = pl.scan_parquet(path).filter(pl.col("split") == split, pl.col("note_id").is_in(chosen.implode()))
     return rows.collect().sort("note_id")
+
+
+def balanced(rows: pl.DataFrame, num: int, seed: int) -> pl.DataFrame:
+    """At most `num` rows, as many of each `label` as there are up to equal shares; the first of a larger choice alike."""
+    turns = in_seeded_order(rows, seed).with_columns(turn=pl.int_range(pl.len()).over("label"))
+    return turns.sort("turn", maintain_order=True).head(num).drop("turn")
 
 
 def informative_examples(task: Task, path: Path, split: str, max_examples: int, seed: int) -> pl.DataFrame:

@@ -31,17 +31,33 @@ def read_questions(path: Path, seed: int) -> pl.DataFrame:
     """
     if path.suffix == ".parquet":
         return _checked(path, _read_parquet(path))
+    values = _read_json(path)
+    if isinstance(values, list):
+        rows = [_sciq(path, number, row, seed) for number, row in enumerate(values)]
+    else:
+        rows = [_pubmedqa(path, key, row) for key, row in values.items()]
+    return _checked(path, pl.DataFrame(rows, schema=_POLARS_SCHEMA))
+
+
+def format_of(path: Path) -> str | None:
+    """Which published format a file has (`tasks.Comprehension.source`); None for the project's own Parquet.
+
+    Raises:
+        QuestionsError: it is none of the known ones.
+    """
+    if path.suffix == ".parquet":
+        return None
+    return "sciq" if isinstance(_read_json(path), list) else "pubmedqa"
+
+
+def _read_json(path: Path) -> list[Any] | dict[str, Any]:
     try:
         values = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise QuestionsError(f"{path}: not readable as JSON ({error})") from None
-    if isinstance(values, list):
-        rows = [_sciq(path, number, row, seed) for number, row in enumerate(values)]
-    elif isinstance(values, dict):
-        rows = [_pubmedqa(path, key, row) for key, row in values.items()]
-    else:
+    if not isinstance(values, list | dict):
         raise QuestionsError(f"{path}: expected SciQ's list or PubMedQA's object, found {type(values).__name__}")
-    return _checked(path, pl.DataFrame(rows, schema=_POLARS_SCHEMA))
+    return values
 
 
 _POLARS_COLUMNS: dict[str, Any] = {
