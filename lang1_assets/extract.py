@@ -308,6 +308,7 @@ def warehouse(settings: Settings) -> Any:
                     "variables": dbt_variables(settings),
                     "database": settings.source.database,
                 },
+                code=["lang1_assets.ops.compiled_sql"],
                 on_wait=context.log.warning,
             )
         except Exception:
