@@ -46,14 +46,17 @@ def token_at(response: dict[str, Any], position: int) -> tuple[TokenLogprob, lis
 
 def from_list(item: dict[str, Any]) -> tuple[TokenLogprob, list[TokenLogprob]]:
     """llama.cpp's form, the same as in chats: one object a token, with its id."""
-    own, top = (
-        [
-            TokenLogprob(text=str(entry["token"]), token_id=entry.get("id"), logprob=float(entry["logprob"]))
-            for entry in entries
-        ]
-        for entries in ([item], item.get("top_logprobs") or [])
-    )
-    return own[0], top
+    return from_object(item), [from_object(entry) for entry in item.get("top_logprobs", item.get("top_probs")) or []]
+
+
+def from_object(entry: dict[str, Any]) -> TokenLogprob:
+    """Or with probabilities, when llama.cpp is asked for those after its samplers (`post_sampling_probs`)."""
+    logprob = entry["logprob"] if "logprob" in entry else log_of(entry["prob"])
+    return TokenLogprob(text=str(entry["token"]), token_id=entry.get("id"), logprob=float(logprob))
+
+
+def log_of(probability: float) -> float:
+    return math.log(probability) if probability > 0 else -math.inf
 
 
 def from_columns(held: dict[str, Any], position: int) -> tuple[TokenLogprob, list[TokenLogprob]]:

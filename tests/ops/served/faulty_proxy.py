@@ -1,0 +1,120 @@
+"""A TCP proxy between client and server that has accidents: HTTP/1.1 as far as these tests need it."""
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+Fault = str | None
+
+
+@dataclass
+class FaultyProxy:
+    """Forwards requests one to a connection, unless `fault_of` has an accident for the next one, by its number from 0.
+
+    Accidents: `drop` closes before the server is asked, `lose` after it answered; `cut` sends half the bytes; `half` a whole
+    HTTP answer with half the JSON; `drip` a byte now and then; `wait:SECONDS` answers late; `429:SECONDS`, `500`, `401`, `404`
+    and `307:URL` answer for the server.
+    """
+
+    server_port: int
+    fault_of: Callable[[int], Fault] = lambda number: None
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    answered: Counter[str] = field(default_factory=Counter)
+    """How often the server answered each body, whatever became of the answer."""
+    most_at_once: int = 0
+    port: int = 0
+    _now: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._now += 1
+        self.most_at_once = max(self.most_at_once, self._now)
+        try:
+            head, body = await read_message(reader)
+            number = len(self.bodies)
+            self.bodies.append(json.loads(body))
+            await self.answer(self.fault_of(number), head, body, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._now -= 1
+            writer.close()
+
+    async def answer(self, fault: Fault, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
+        name, _, value = (fault or "").partition(":")
+        if name == "drop":
+            return
+        if name.isdigit():
+            writer.write(refusal(int(name), value, body))
+            await writer.drain()
+            return
+        if name == "wait":
+            await asyncio.sleep(float(value))
+        answer = await self.forward(head, body)
+        self.answered[body.decode()] += 1
+        if name == "half":
+            header, _, content = answer.partition(b"\r\n\r\n")
+            answer = plain(200, content[: len(content) // 2])
+        if name == "drip":
+            for number in range(200):
+                writer.write(answer[number : number + 1])
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        elif name != "lose":
+            writer.write(answer[: len(answer) // 2] if name == "cut" else answer)
+            await writer.drain()
+
+    async def forward(self, head: bytes, body: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server_port)
+        try:
+            writer.write(head + body)
+            await writer.drain()
+            answer_head, content = await read_message(reader)
+            return answer_head + content
+        finally:
+            writer.close()
+
+
+async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Head with its blank line, and content; of a message that says how long it is."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lengths = [int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return head, await reader.readexactly(lengths[0])
+
+
+def refusal(status: int, value: str, body: bytes) -> bytes:
+    """With the request in it, as servers like to answer."""
+    extra = {307: f"Location: {value}\r\n", 429: f"Retry-After: {value}\r\n" if value else ""}.get(status, "")
+    return plain(status, b'{"error": {"message": "cannot do ' + body.replace(b'"', b"'") + b'"}}', extra)
+
+
+def plain(status: int, content: bytes, extra: str = "") -> bytes:
+    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n{extra}\r\n".encode() + content
+
+
+@contextmanager
+def faulty_proxy(server_port: int, fault_of: Callable[[int], Fault] = lambda number: None) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(server_port, fault_of)
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(proxy.handle, "127.0.0.1", 0, limit=1 << 24))
+    proxy.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        server.close()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

@@ -1,0 +1,133 @@
+"""Completions against llama.cpp's server over HTTP."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lang1_assets.ops.served.errors import ServedError
+from lang1_assets.ops.served.model import ServedModel
+from lang1_assets.ops.served.scoring import ServedScores, score_served
+from tests.ops.served.conftest import Questions
+from tests.ops.served.faulty_proxy import faulty_proxy
+
+SAME = 5e-6
+"""Both compute in 32 bits; 5e-7 was measured."""
+
+
+@pytest.mark.parametrize("top_logprobs", [1, 5, 20])
+def test_probabilities_are_those_of_the_model_scored_here(
+    served: ServedModel, questions: Questions, tmp_path: Path, top_logprobs: int
+) -> None:
+    """The letters of this model are hardly ever among its most likely tokens: each note is rescued, none gets 0.5."""
+    model = replace(served, top_logprobs=top_logprobs)
+    scores = score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    np.testing.assert_allclose(scores.probabilities, questions.local, atol=SAME)
+    assert scores.not_scored == {}
+    assert scores.num_rescued == len(questions.prompts)
+    assert scores.abilities["rescue"] == "forced"
+    assert scores.abilities["bos"] == "sent"
+    assert scores.mean_letter_mass is not None
+    assert 0 < scores.mean_letter_mass < 0.1
+
+
+def test_a_server_that_shows_the_bias(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+    """llama.cpp shows probabilities after its samplers when asked to: one request a note then lists all letters."""
+    model = replace(served, extra={"post_sampling_probs": True, "top_k": 0, "top_p": 1.0, "min_p": 0.0})
+    scores = score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    assert scores.abilities["rescue"] == "biased"
+    assert scores.mean_letter_mass is None
+    np.testing.assert_allclose(scores.probabilities, questions.local, atol=SAME)
+
+
+def test_without_a_tokenizer_a_missing_letter_is_no_number(
+    served: ServedModel, questions: Questions, tmp_path: Path
+) -> None:
+    """llama.cpp hears no echo, and without ids no letter can be forced."""
+    model = replace(served, tokenizer=None)
+    scores = score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    assert set(scores.not_scored.values()) == {"letter_not_in_top_logprobs"}
+    assert len(scores.not_scored) == len(questions.prompts)
+    assert np.isnan(scores.probabilities).all()
+    assert scores.num_rescued == 0
+
+
+def test_without_a_tokenizer_listed_letters_are_found_by_their_text(
+    served: ServedModel, questions: Questions, tmp_path: Path
+) -> None:
+    """All 600 tokens are listed; ' A' and 'A' are both the answer, so the numbers differ a little from the exact ones."""
+    model = replace(served, tokenizer=None, top_logprobs=600)
+    scores = score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    assert scores.not_scored == {}
+    assert scores.abilities["token_names"] == "text"
+    assert scores.abilities["bos"] == "unknown"
+    assert 1e-3 < np.abs(scores.probabilities - questions.local).max()
+    np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1)
+
+
+def test_an_interrupted_run_goes_on(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+    half = score_served(questions.prompts[:12], questions.letters, served, tmp_path / "ledger")
+    whole = score_served(questions.prompts, questions.letters, served, tmp_path / "ledger")
+    again = score_served(questions.prompts, questions.letters, served, tmp_path / "ledger")
+    assert half.usage.num_from_ledger == 0
+    assert whole.usage.num_from_ledger == 12 * 4
+    assert again.usage.num_requests == 0
+    assert again.usage.prompt_tokens == whole.usage.prompt_tokens
+    np.testing.assert_array_equal(again.probabilities, whole.probabilities)
+
+
+def test_everything_paid_for_needs_no_server(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+    there = score_served(questions.prompts, questions.letters, served, tmp_path / "ledger")
+    gone = replace(served, url="http://127.0.0.1:9/v1", max_retries=0)
+    np.testing.assert_array_equal(
+        score_served(questions.prompts, questions.letters, gone, tmp_path / "ledger").probabilities,
+        there.probabilities,
+    )
+
+
+def test_another_version_is_asked_anew(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+    score_served(questions.prompts[:2], questions.letters, served, tmp_path / "ledger")
+    other = score_served(questions.prompts[:2], questions.letters, replace(served, version="2"), tmp_path / "ledger")
+    assert other.usage.num_from_ledger == 0
+
+
+def test_a_prompt_that_is_too_long_is_named_and_the_others_are_scored(
+    served: ServedModel, questions: Questions, tmp_path: Path
+) -> None:
+    prompts = [questions.prompts[0], "pain " * 300 + questions.prompts[1], questions.prompts[2]]
+    scores = score_served(prompts, questions.letters, served, tmp_path / "ledger")
+    assert scores.not_scored == {1: "prompt_too_long"}
+    assert np.isnan(scores.probabilities[1]).all()
+    np.testing.assert_allclose(scores.probabilities[[0, 2]], questions.local[[0, 2]], atol=SAME)
+
+
+def test_the_same_prompt_twice_is_paid_for_once(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+    once = score_served(questions.prompts[:1], questions.letters, served, tmp_path / "one")
+    twice = score_served(questions.prompts[:1] * 3, questions.letters, served, tmp_path / "three")
+    assert len(twice.probabilities) == 3
+    assert twice.usage.prompt_tokens == once.usage.prompt_tokens
+
+
+def test_no_more_requests_at_once_than_allowed(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
+) -> None:
+    with faulty_proxy(llama_port, lambda number: "wait:0.02") as proxy:
+        scored = score_served(questions.prompts, questions.letters, replace(served, url=proxy.url), tmp_path / "ledger")
+    assert proxy.most_at_once == served.max_concurrent
+    assert isinstance(scored, ServedScores)
+
+
+def test_no_prompts(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+    assert score_served([], questions.letters, served, tmp_path / "ledger").probabilities.shape == (0, 4)
+
+
+def test_half_a_character_is_named_by_its_row(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+    with pytest.raises(ServedError, match="prompt 1 holds half of a character") as error:
+        score_served(["a", "secret \ud800"], questions.letters, served, tmp_path / "ledger")
+    assert error.value.__context__ is None or error.value.__suppress_context__
+
+
+def test_sampling_is_for_chat(served: ServedModel, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="sampling is for chat models"):
+        score_served(["x"], "AB", replace(served, api="chat"), tmp_path / "ledger")
