@@ -61,7 +61,7 @@ class FaultyProxy:
         answer = await self.forward(head, body)
         self.answered[body.decode()] += 1
         if name == "half":
-            header, _, content = answer.partition(b"\r\n\r\n")
+            _, _, content = answer.partition(b"\r\n\r\n")
             answer = plain(200, content[: len(content) // 2])
         if name == "drip":
             for number in range(200):
