@@ -12,11 +12,13 @@ from dagster_dbt import DbtCliResource
 from lang1_assets import (
     checks,
     clean,
+    compare,
     evaluate,
     extract,
     finetune,
     harness,
     label,
+    leaderboard,
     memorize,
     operate,
     pretrain,
@@ -57,7 +59,21 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
     Args:
         resources: replaces the default resource of the same name, for tests.
     """
-    stages = (extract, clean, tokens, label, pretrain, finetune, evaluate, harness, study, memorize, report)
+    stages = (
+        extract,
+        clean,
+        tokens,
+        label,
+        pretrain,
+        finetune,
+        evaluate,
+        compare,
+        leaderboard,
+        harness,
+        study,
+        memorize,
+        report,
+    )
     return dg.Definitions(
         assets=[asset for stage in stages for asset in stage.build_assets(settings)] + operate.build_assets(settings),
         asset_checks=checks.build_checks(settings),
@@ -81,7 +97,7 @@ def build_jobs(settings: Settings) -> list[Any]:
         *(f"{recipe}_evaluation" for recipe in recipes),
     ]
     wanted = dg.AssetSelection.assets(*models).upstream() | dg.AssetSelection.assets(
-        "corpus_statistics", "report", "model_in_service", "external_hospital_exports"
+        "corpus_statistics", "leaderboard", "report", "model_in_service", "external_hospital_exports"
     )
     tables = dg.AssetSelection.groups("extract", "label")
     # The tables of the warehouse are built together.

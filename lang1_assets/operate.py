@@ -199,7 +199,7 @@ def evaluate_export(
         batch_size=settings.evaluate.batch_size,
         seed=settings.seed,
     )
-    predictions = evaluation.predict(model.path / "model", files, [LANDED_SPLIT], config, context.log.info)
+    predictions = evaluation.predict(model.path / "model", files, [LANDED_SPLIT], config, context.log.info).predictions
     predictions.write_parquet(work / "predictions.parquet")
     rows: list[Any] = results.result_rows(
         predictions,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from lang1_assets.ops import schemas
+from lang1_assets.ops.evaluation_record import PromptsUsed, prompts_used
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import build_prompts, read_examples
 from lang1_assets.ops.scoring import score_options
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import TASKS, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,44 +31,77 @@ class ScoringConfig:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What one model made of its prompts."""
+
+    predictions: pl.DataFrame
+    """Rows of `schemas.PREDICTIONS`."""
+    prompts: list[PromptsUsed]
+
+
 def predict(
     model_folder: Path,
     examples: dict[str, Path],
     splits: Sequence[str],
     config: ScoringConfig,
     on_progress: Callable[[str], None],
-) -> pl.DataFrame:
-    """Rows of `schemas.PREDICTIONS` for each task's examples file and each split."""
-    model = load_for_scoring(model_folder)
-    frames = []
-    for task, path in examples.items():
+) -> Scored:
+    """A Hugging Face folder on each task's examples file and each split.
+
+    Raises:
+        ValueError: no file has a note in any of the splits.
+    """
+    return predict_with(load_for_scoring(model_folder), model_folder, examples, splits, config, on_progress)
+
+
+def predict_with(
+    model: Any,
+    tokenizer_folder: Path,
+    examples: dict[str, Path],
+    splits: Sequence[str],
+    config: ScoringConfig,
+    on_progress: Callable[[str], None],
+) -> Scored:
+    """As `predict`, with a model that is open already."""
+    frames, used = [], []
+    for task, split, rows in notes_to_score(
+        examples, splits, dict.fromkeys(examples, config.max_examples), config.seed
+    ):
+        texts, labels = rows["text"].to_list(), rows["label"].to_list()
+        prompts = build_prompts(task, texts, labels, tokenizer_folder, config.note_tokens, config.context_length)
+        probabilities = score_options(model, prompts, config.batch_size)
+        frames.append(prediction_rows(task, split, rows, probabilities))
+        used.append(prompts_used(task.name, split, [row.astype("<i8").tobytes() for row in prompts.ids]))
+        on_progress(f"scored {len(rows)} notes of {task.name}, {split}")
+    return Scored(predictions=pl.concat(frames), prompts=used)
+
+
+def notes_to_score(
+    examples: dict[str, Path], splits: Sequence[str], max_examples: Mapping[str, int], seed: int
+) -> Iterator[tuple[Task, str, pl.DataFrame]]:
+    """(task, split, rows of `schemas.EXAMPLES`), one split at a time in memory; those without a note are left out.
+
+    Raises:
+        ValueError: nothing is left.
+    """
+    num_rows = 0
+    for name, path in examples.items():
         for split in splits:
-            rows = read_examples(path, split, config.max_examples, config.seed)
-            if rows.is_empty():
-                continue
-            frames.append(predict_rows(model, model_folder, task, split, rows, config))
-            on_progress(f"scored {len(rows)} notes of {task}, {split}")
-    if not frames:
+            rows = read_examples(path, split, max_examples[name], seed)
+            num_rows += len(rows)
+            if not rows.is_empty():
+                yield TASKS[name], split, rows
+    if num_rows == 0:
         raise ValueError(f"no example in splits {list(splits)} of {[str(path) for path in examples.values()]}")
-    return pl.concat(frames)
 
 
-def predict_rows(
-    model: Any, model_folder: Path, task: str, split: str, rows: pl.DataFrame, config: ScoringConfig
-) -> pl.DataFrame:
-    prompts = build_prompts(
-        TASKS[task],
-        rows["text"].to_list(),
-        rows["label"].to_list(),
-        model_folder,
-        config.note_tokens,
-        config.context_length,
-    )
-    probabilities = score_options(model, prompts, config.batch_size)
+def prediction_rows(task: Task, split: str, rows: pl.DataFrame, probabilities: NDArray[np.float64]) -> pl.DataFrame:
+    """Rows of `schemas.PREDICTIONS` from those of the examples and their probabilities, (num_rows, num_options)."""
     columns = rows.select(
         "note_id",
         "subject_id",
-        pl.lit(task).alias("task"),
+        pl.lit(task.name).alias("task"),
         pl.lit(split).alias("split"),
         pl.col("label").cast(pl.Int32),
     )
@@ -75,5 +111,8 @@ def predict_rows(
 
 
 def load_for_scoring(folder: Path) -> Any:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return open_model(folder).eval().to(device)
+    return ready_to_score(open_model(folder))
+
+
+def ready_to_score(model: Any) -> Any:
+    return model.eval().to("cuda" if torch.cuda.is_available() else "cpu")

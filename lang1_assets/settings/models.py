@@ -16,14 +16,22 @@ from lang1_assets.settings.section import PositiveInt, Section
 PositiveNumber = Annotated[float, Field(gt=0)]
 
 
-class FolderModel(Section):
+class Outside(Section):
+    """What all of them say."""
+
+    max_examples: PositiveInt | None = None
+    """Notes of each task that are scored, for cost; never more than `evaluate.max_examples`, and the first of the same order, so
+    that every model has them in common."""
+
+
+class FolderModel(Outside):
     """A Hugging Face folder with a causal language model: safetensors only, no code from the folder."""
 
     kind: Literal["folder"]
     path: Path
 
 
-class AdapterModel(Section):
+class AdapterModel(Outside):
     """A PEFT adapter on a base model."""
 
     kind: Literal["adapter"]
@@ -33,7 +41,7 @@ class AdapterModel(Section):
     """Folder of the model that it was trained on. What the adapter's own configuration names is not looked at."""
 
 
-class UntrainedModel(Section):
+class UntrainedModel(Outside):
     """A control: random weights in the shape of a profile's model, with this profile's tokenizer."""
 
     kind: Literal["untrained"]
@@ -54,7 +62,7 @@ class UntrainedModel(Section):
         return profile
 
 
-class Served(Section):
+class Served(Outside):
     """What both kinds of served models say: where, as whom, how fast."""
 
     url: str
@@ -147,15 +155,20 @@ class ChatModel(Served):
     """A system message in front of each prompt; null sends the prompt alone."""
     num_samples: PositiveInt = 10
     temperature: PositiveNumber = 1.0
-    max_examples: PositiveInt = 1_000
-    """Notes of each task and split that are asked about, for cost; comorbidity is asked greedily about `greedy_examples`."""
+    max_examples: PositiveInt | None = 1_000
+    """Notes of each task that are asked about, for cost; comorbidity is asked greedily about `greedy_examples`, and so are
+    the others by number with null."""
     greedy_examples: PositiveInt = 10_000
 
     def sampling(self, task: str) -> Sampling:
         """How a task is asked: greedily for comorbidity, whose labels are so skewed that it needs more notes (appendix J)."""
         if task == "comorbidity":
             return replace(GREEDY, max_examples=self.greedy_examples)
-        return Sampling(num_samples=self.num_samples, temperature=self.temperature, max_examples=self.max_examples)
+        return Sampling(
+            num_samples=self.num_samples,
+            temperature=self.temperature,
+            max_examples=self.max_examples or self.greedy_examples,
+        )
 
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]

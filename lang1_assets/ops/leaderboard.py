@@ -1,0 +1,143 @@
+"""Every model beside every other on one split: AUROC, its interval, and whether the best is better on the same notes.
+
+Models behind a chat server are sampled, and sampling alone costs several points of AUROC. So each model that gives
+probabilities also has the AUROC that it would get from ten samples: that column compares all of them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+import polars as pl
+
+from lang1_assets.ops.comparison import Difference, bootstrap_test, paired
+from lang1_assets.ops.metrics import auroc
+from lang1_assets.ops.results import AUROC, ResultRow, finite, labels_and_probabilities
+from lang1_assets.ops.served.chat import sampled
+from lang1_assets.ops.served.model import TEN_SAMPLES
+from lang1_assets.ops.tasks import TASKS
+
+MINIMUM_COMMON_NOTES = 30
+"""With fewer notes in common two models are not compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One evaluation, as it was left behind."""
+
+    model: str
+    mode: str
+    kind: str
+    predictions: pl.DataFrame
+    """Rows of `schemas.PREDICTIONS`."""
+    rows: Sequence[ResultRow]
+    answers: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    """`outside_models.AnswersRow` of a served model."""
+
+    @property
+    def is_sampled(self) -> bool:
+        return any(row["num_answers"] for row in self.answers)
+
+
+class Entry(TypedDict):
+    """One model on one task."""
+
+    model: str
+    mode: str
+    kind: str
+    task: str
+    split: str
+    n: int
+    auroc: float | None
+    low: float | None
+    high: float | None
+    """95 %, of resampled notes."""
+    auroc_of_ten_samples: float | None
+    is_sampled: bool
+    """Its own AUROC is of samples already."""
+    classes_absent: list[str]
+    invalid_share: float | None
+    """Of a sampled model's answers."""
+    num_not_scored: int
+    num_rescued: int
+    best: str
+    """The model and mode with the highest AUROC on this task."""
+    common: int
+    """Notes that it has in common with the best."""
+    below_best: float | None
+    below_best_low: float | None
+    below_best_high: float | None
+    """AUROC of the best less its own on those notes, with a 95 % interval from resampled patients."""
+    p_value: float | None
+    """Two-sided, of no difference."""
+
+
+def leaderboard(evaluated: Sequence[Evaluated], split: str, num_resamples: int, seed: int) -> list[Entry]:
+    """An entry for each model and task that it was scored on in `split`; task by task, the highest AUROC first."""
+    entries = []
+    for task in TASKS:
+        found = [(one, row) for one in evaluated if (row := auroc_of(one, task, split)) is not None]
+        found.sort(key=lambda pair: -(pair[1]["value"] or 0.0))
+        entries += [entry(one, row, found[0][0], num_resamples, seed) for one, row in found]
+    return entries
+
+
+def auroc_of(one: Evaluated, task: str, split: str) -> ResultRow | None:
+    rows = (row for row in one.rows if (row["task"], row["split"], row["metric"]) == (task, split, AUROC))
+    return next((row for row in rows if row["value"] is not None), None)
+
+
+def entry(one: Evaluated, row: ResultRow, best: Evaluated, num_resamples: int, seed: int) -> Entry:
+    task, split = row["task"], row["split"]
+    group = on(one.predictions, task, split)
+    asked = next((item for item in one.answers if (item["task"], item["split"]) == (task, split)), None)
+    common, difference = (0, None) if one is best else difference_to(best, group, task, split, num_resamples, seed)
+    return Entry(
+        model=one.model,
+        mode=one.mode,
+        kind=one.kind,
+        task=task,
+        split=split,
+        n=row["n"],
+        auroc=row["value"],
+        low=row["low"],
+        high=row["high"],
+        auroc_of_ten_samples=row["value"] if one.is_sampled else of_ten_samples(group, seed),
+        is_sampled=one.is_sampled,
+        classes_absent=row["classes_absent"],
+        invalid_share=asked["num_invalid"] / asked["num_answers"] if asked and asked["num_answers"] else None,
+        num_not_scored=sum(asked["not_scored"].values()) if asked else 0,
+        num_rescued=asked["num_rescued"] if asked else 0,
+        best=f"{best.model}, {best.mode}",
+        common=common,
+        below_best=finite(difference.value) if difference else None,
+        below_best_low=finite(difference.low) if difference else None,
+        below_best_high=finite(difference.high) if difference else None,
+        p_value=finite(difference.p_value) if difference else None,
+    )
+
+
+def of_ten_samples(group: pl.DataFrame, seed: int) -> float | None:
+    labels, probabilities = labels_and_probabilities(group)
+    return finite(auroc(labels, sampled(probabilities, TEN_SAMPLES, seed)).value)
+
+
+def difference_to(
+    best: Evaluated, group: pl.DataFrame, task: str, split: str, num_resamples: int, seed: int
+) -> tuple[int, Difference | None]:
+    """Notes in common, and AUROC of the best less this one's on them; None where they are too few or of one class."""
+    others = on(best.predictions, task, split)
+    shared = group.join(others, on="note_id", how="semi")
+    if len(shared) < MINIMUM_COMMON_NOTES or shared["label"].n_unique() < 2:
+        return len(shared), None
+    pair = paired(shared, others)
+    clusters = pl.Series(pair.patients).rank("dense").to_numpy()
+    return len(shared), bootstrap_test(
+        pair.labels, pair.first, pair.second, num_resamples=num_resamples, seed=seed, clusters=clusters
+    )
+
+
+def on(predictions: pl.DataFrame, task: str, split: str) -> pl.DataFrame:
+    return predictions.filter(pl.col("task") == task, pl.col("split") == split)

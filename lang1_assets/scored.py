@@ -1,0 +1,285 @@
+"""What every evaluation leaves behind, whichever model it is of: probabilities, numbers, and what both were made from.
+
+    predictions.parquet   rows of `schemas.PREDICTIONS`, no text
+    rows.json             metrics with intervals (`results.ResultRow`)
+    record.json           hashes of model, tokenizer, cohort SQL, prompts and code; versions; the MLflow run
+    answers.json          of a served model: what was asked, rescued, invalid, paid
+
+From these alone every table is made again, and two models are compared note by note.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import polars as pl
+
+from lang1_assets.materialization import markdown_table, materialized
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.resources.store import Artifact, ArtifactStore, source_hash
+from lang1_assets.resources.tracking import Tracking
+from lang1_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from lang1_assets.ops.evaluation import Scored, ScoringConfig
+
+PREDICTIONS_FILE = "predictions.parquet"
+ROWS_FILE = "rows.json"
+RECORD_FILE = "record.json"
+ANSWERS_FILE = "answers.json"
+CODE = [
+    "lang1_assets.ops.evaluation",
+    "lang1_assets.ops.evaluation_record",
+    "lang1_assets.ops.scoring",
+    "lang1_assets.ops.prompts",
+    "lang1_assets.ops.tasks",
+    "lang1_assets.ops.results",
+    "lang1_assets.ops.resampled_metrics",
+    "lang1_assets.ops.metrics",
+    "lang1_assets.ops.bootstrap",
+]
+CHECKS = ("probabilities_are_valid", "not_too_good_to_be_true")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The model that is looked at."""
+
+    name: str
+    """A variant, or a key of the profile's `models`."""
+    mode: str
+    """`zero_shot`, or the recipe that it was finetuned with."""
+    kind: str
+    """`variant`, or the `kind` of an outside model."""
+
+    @property
+    def trained_on(self) -> str | None:
+        return None if self.mode == "zero_shot" else self.mode
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.mode}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How one subject is evaluated."""
+
+    subject: Subject
+    splits: Sequence[str]
+    score: Callable[[], "Scored"]
+    hashes: Callable[[], Mapping[str, str]]
+    """`model_sha256` and `tokenizer_sha256`; asked for after scoring, because weights take their time to read."""
+    parameters: Mapping[str, Any]
+    """Besides those that all evaluations share."""
+    code: Sequence[str] = ()
+    """Besides `CODE`."""
+
+
+def build_evaluation(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    store: ArtifactStore,
+    tracking: Tracking,
+    *,
+    artifact: str,
+    evaluation: Evaluation,
+    examples: dict[str, Artifact],
+    inputs: Sequence[Artifact],
+) -> Artifact:
+    """Score, measure and record one subject as one artifact and one MLflow run."""
+    hospital, warehouse = store.get("hospital_exports"), store.get("warehouse")
+    subject = evaluation.subject
+    all_inputs = [*inputs, *examples.values(), hospital]
+    shared = {
+        "num_resamples": settings.evaluate.num_resamples,
+        "seed": settings.seed,
+        "splits": list(evaluation.splits),
+    }
+    parameters = {**shared, **evaluation.parameters}
+    code = [*CODE, *evaluation.code]
+
+    def make(work: Path) -> dict[str, Any]:
+        with tracking.run(
+            context,
+            experiment="evaluate",
+            name=subject.title,
+            work=work,
+            params={"profile": settings.name, "variant": subject.name, "mode": subject.mode, "kind": subject.kind},
+            inputs=all_inputs,
+        ) as run:
+            scored = evaluation.score()
+            scored.predictions.write_parquet(work / PREDICTIONS_FILE)
+            rows = result_rows(settings, subject, scored.predictions, oracle_by_note(examples, hospital))
+            write_json(work / ROWS_FILE, rows)
+            record = {
+                **asdict(subject),
+                **evaluation.hashes(),
+                "tasks": tasks_record(examples, warehouse),
+                "prompts": scored.prompts,
+                "parameters": parameters,
+                "code": {module: source_hash(module) for module in code},
+                "versions": versions(),
+                "mlflow_run_id": run.run_id,
+            }
+            write_json(work / RECORD_FILE, record)
+            answers = getattr(scored, "answers", None)
+            if answers is not None:
+                write_json(work / ANSWERS_FILE, answers)
+            run.log_values(metric_values(rows))
+            for file in (ROWS_FILE, RECORD_FILE):
+                run.log_file(work / file)
+        return {
+            "num_predictions": len(scored.predictions),
+            "model_sha256": record["model_sha256"],
+            "mlflow_run_id": run.run_id,
+            "mlflow_url": run.url,
+        }
+
+    return store.build(artifact, make, inputs=all_inputs, parameters=parameters, code=code, on_wait=context.log.warning)
+
+
+def evaluation_result(artifact: Artifact, **metadata: Any) -> dg.MaterializeResult:
+    """What a person sees of it in Dagster."""
+    rows = json.loads((artifact.path / ROWS_FILE).read_text())
+    return materialized(
+        artifact,
+        [valid_probabilities(artifact), too_good(rows)],
+        auroc=auroc_table(rows),
+        mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
+        record=dg.MetadataValue.path(str(artifact.path / RECORD_FILE)),
+        **{"dagster/row_count": artifact.summary["num_predictions"]},
+        **metadata,
+    )
+
+
+def check_specs(asset: str) -> list[dg.AssetCheckSpec]:
+    valid, not_too_good = CHECKS
+    return [dg.AssetCheckSpec(valid, asset=asset, blocking=True), dg.AssetCheckSpec(not_too_good, asset=asset)]
+
+
+def scoring_config(settings: Settings) -> "ScoringConfig":
+    # torch takes seconds to import; the definitions do without it.
+    from lang1_assets.ops.evaluation import ScoringConfig
+
+    return ScoringConfig(
+        note_tokens=settings.finetune.note_tokens,
+        context_length=settings.model.context_length,
+        max_examples=settings.evaluate.max_examples,
+        batch_size=settings.evaluate.batch_size,
+        seed=settings.seed,
+    )
+
+
+def prompt_parameters(settings: Settings) -> dict[str, Any]:
+    """What decides which prompts a model is given."""
+    return {
+        "note_tokens": settings.finetune.note_tokens,
+        "context_length": settings.model.context_length,
+        "max_examples": settings.evaluate.max_examples,
+    }
+
+
+def result_rows(
+    settings: Settings, subject: Subject, predictions: pl.DataFrame, oracle: pl.DataFrame | None
+) -> list[dict[str, Any]]:
+    from lang1_assets.ops import results
+
+    rows: list[Any] = results.result_rows(
+        predictions,
+        model=subject.name,
+        mode=results.ZERO_SHOT if subject.trained_on is None else results.FINETUNED,
+        trained_on=subject.trained_on,
+        oracle=oracle,
+        num_resamples=settings.evaluate.num_resamples,
+        seed=settings.seed,
+    )
+    return rows
+
+
+def oracle_by_note(examples: dict[str, Artifact], hospital: Artifact) -> pl.DataFrame | None:
+    """(note_id, task, probabilities) where the source knows the probability behind each label: the embedded hospital."""
+    path = hospital.path / "oracle.parquet"
+    if not path.exists():
+        return None
+    oracle = pl.read_parquet(path)
+    notes = [
+        pl.read_parquet(artifact.path / "examples.parquet", columns=["note_id", "encounter_id"]).with_columns(
+            task=pl.lit(task)
+        )
+        for task, artifact in examples.items()
+    ]
+    return pl.concat(notes).join(oracle, on=["encounter_id", "task"]).select("note_id", "task", "probabilities")
+
+
+def tasks_record(examples: dict[str, Artifact], warehouse: Artifact) -> dict[str, Any]:
+    from lang1_assets.ops.evaluation_record import task_used
+
+    hashes = warehouse.summary["cohort_sql_sha256"]
+    return {task: task_used(TASKS[task], hashes.get(task), examples[task].fingerprint) for task in examples}
+
+
+def versions() -> dict[str, str]:
+    from lang1_assets.ops.evaluation_record import surroundings
+
+    return surroundings()
+
+
+def write_json(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=1))
+
+
+def metric_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The names under which every evaluation run logs: `auroc/TASK/SPLIT` and so on."""
+    return {f"{row['metric']}/{row['task']}/{row['split']}": row["value"] for row in rows if row["value"] is not None}
+
+
+def auroc_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    shown = [row for row in rows if row["metric"] == "auroc" and row["value"] is not None]
+    return markdown_table(
+        ["task", "split", "notes", "AUROC", "95 % interval", "oracle"],
+        [
+            [
+                TASKS[row["task"]].title,
+                row["split"],
+                row["n"],
+                row["value"],
+                f"{row['low']:.3f} - {row['high']:.3f}" if row["low"] is not None else "-",
+                row["oracle"] if row["oracle"] is not None else "-",
+            ]
+            for row in shown
+        ],
+    )
+
+
+def valid_probabilities(artifact: Artifact) -> dg.AssetCheckResult:
+    frame = pl.read_parquet(artifact.path / PREDICTIONS_FILE)
+    wrong = frame.filter(
+        ((pl.col("probabilities").list.sum() - 1).abs() > 1e-6)
+        | (pl.col("probabilities").list.min() < 0)
+        | pl.col("probabilities").list.sum().is_nan()
+    )
+    twice = len(frame) - frame.select("note_id", "task").n_unique()
+    return dg.AssetCheckResult(
+        check_name="probabilities_are_valid",
+        passed=wrong.is_empty() and twice == 0,
+        metadata={"rows_not_summing_to_one": len(wrong), "notes_scored_twice": twice},
+    )
+
+
+def too_good(rows: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
+    """An AUROC above 0.98 on an operational task raises a question: most often it is a leak."""
+    suspects = [
+        f"{row['task']} {row['split']}: {row['value']:.3f}"
+        for row in rows
+        if row["metric"] == "auroc" and row["value"] is not None and row["value"] > 0.98
+    ]
+    return dg.AssetCheckResult(
+        check_name="not_too_good_to_be_true",
+        passed=not suspects,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(suspects) or None,
+    )
