@@ -42,6 +42,15 @@ class Abilities(Wording):
     log-probability comes with it; a request for each. `biased`: log-probabilities show the bias, and the same one on all
     letters lifts them all among the most likely. `echo`: the prompt with the letter at its end is read back."""
 
+    @property
+    def list_is_exact(self) -> bool:
+        """Whether letters are looked for in the list at all.
+
+        Named by their text, vLLM writes "A" for the token with a space before it and for the one without, and one of the two
+        is lost: it moved a probability by 0.3. Where the prompt can be read back, each letter is asked for by itself instead.
+        """
+        return self.token_names == "ids" or self.rescue != "echo"
+
 
 class Prober:
     """Asks the server; `find` is the whole of it."""

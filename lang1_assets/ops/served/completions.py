@@ -46,7 +46,7 @@ class CompletionsScorer:
     def score(self, prompt: str) -> NoteScore:
         form = self._form(prompt)
         try:
-            logprobs = self._listed(form)
+            logprobs = self._listed(form) if self._abilities.list_is_exact else [None] * len(self._letters)
             missing = [number for number, value in enumerate(logprobs) if value is None]
             for number in missing:
                 logprobs[number] = self._single(form, number)
@@ -54,7 +54,8 @@ class CompletionsScorer:
             return NoteScore(probabilities=None, reason=error.reason)
         if None in logprobs:
             return NoteScore(probabilities=None, reason="letter_not_in_top_logprobs", num_missing=len(missing))
-        return normalized(np.array(logprobs, dtype=np.float64), len(missing), self._abilities.rescue)
+        num_missing = len(missing) if self._abilities.list_is_exact else 0
+        return normalized(np.array(logprobs, dtype=np.float64), num_missing, self._abilities.rescue)
 
     def _form(self, prompt: str) -> str | list[int]:
         if self._tokenizer is not None and self._abilities.prompt_form == "token_ids":

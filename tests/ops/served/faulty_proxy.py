@@ -17,7 +17,7 @@ class FaultyProxy:
     """Forwards requests one to a connection, unless `fault_of` has an accident for the next one, by its number from 0.
 
     Accidents: `drop` closes before the server is asked, `lose` after it answered; `cut` sends half the bytes; `half` a whole
-    HTTP answer with half the JSON; `drip` a byte now and then; `wait:SECONDS` answers late; `429:SECONDS`, `500`, `401`, `404`
+    HTTP answer with half the JSON; `drip` its content a byte now and then; `wait:SECONDS` answers late; `429:SECONDS`, `500`, `401`, `404`
     and `307:URL` answer for the server.
     """
 
@@ -60,14 +60,11 @@ class FaultyProxy:
             await asyncio.sleep(float(value))
         answer = await self.forward(head, body)
         self.answered[body.decode()] += 1
+        _, _, content = answer.partition(b"\r\n\r\n")
         if name == "half":
-            _, _, content = answer.partition(b"\r\n\r\n")
             answer = plain(200, content[: len(content) // 2])
         if name == "drip":
-            for number in range(200):
-                writer.write(answer[number : number + 1])
-                await writer.drain()
-                await asyncio.sleep(0.05)
+            await drip(answer, len(answer) - len(content), writer)
         elif name != "lose":
             writer.write(answer[: len(answer) // 2] if name == "cut" else answer)
             await writer.drain()
@@ -78,7 +75,8 @@ class FaultyProxy:
             writer.write(head + body)
             await writer.drain()
             answer_head, content = await read_message(reader)
-            return answer_head + content
+            # One request a connection: a client that tries to use it again would meet accidents that nobody planned.
+            return answer_head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + content
         finally:
             writer.close()
 
@@ -90,6 +88,15 @@ async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     return head, await reader.readexactly(lengths[0])
 
 
+async def drip(answer: bytes, start: int, writer: asyncio.StreamWriter) -> None:
+    """The head, and then a byte of the content now and then."""
+    writer.write(answer[:start])
+    for number in range(start, start + 100):
+        writer.write(answer[number : number + 1])
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
 def refusal(status: int, value: str, body: bytes) -> bytes:
     """With the request in it, as servers like to answer."""
     extra = {307: f"Location: {value}\r\n", 429: f"Retry-After: {value}\r\n" if value else ""}.get(status, "")
@@ -97,7 +104,9 @@ def refusal(status: int, value: str, body: bytes) -> bytes:
 
 
 def plain(status: int, content: bytes, extra: str = "") -> bytes:
-    return f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\n{extra}\r\n".encode() + content
+    return (
+        f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nConnection: close\r\n{extra}\r\n".encode() + content
+    )
 
 
 @contextmanager

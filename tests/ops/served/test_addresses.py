@@ -13,7 +13,16 @@ def test_this_machine_is_loopback(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1.evil.com", "localhost.evil.com", "evil.com", "10.0.0.1", "0.0.0.0", "::ffff:10.0.0.1", "2130706433", ""],
+    [
+        "127.0.0.1.evil.com",
+        "localhost.evil.com",
+        "evil.com",
+        "10.0.0.1",
+        "0.0.0.0",
+        "::ffff:10.0.0.1",
+        "2130706433",
+        "",
+    ],
 )
 def test_nothing_else_is(host: str) -> None:
     with pytest.raises(AddressError, match="is not an allowed address, and nothing was sent there"):

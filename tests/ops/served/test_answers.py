@@ -63,7 +63,9 @@ def test_invalid_answers(text: str | None) -> None:
 
 @given(
     letter=st.sampled_from(LETTERS),
-    before=st.sampled_from(["", " ", "\n", "**", "(", "Answer: ", "answer is ", "The correct answer is: **", "Option "]),
+    before=st.sampled_from(
+        ["", " ", "\n", "**", "(", "Answer: ", "answer is ", "The correct answer is: **", "Option "]
+    ),
     after=st.sampled_from(["", ".", ")", "**", ". ", ":\n", ") yes", ". 3 to 5 days", " - no", "\n\nno"]),
 )
 def test_every_dress_of_a_letter_is_that_letter(letter: str, before: str, after: str) -> None:
