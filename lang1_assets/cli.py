@@ -1,4 +1,4 @@
-"""What `make` calls: the demo, the corpus half, the services, a new month for the landing folder.
+"""What `make` calls: the demo, the corpus half, the services, a new month; and two evaluations side by side.
 
 Everything runs through Dagster; this only prepares its home, starts a job, and says where to look afterwards.
 """
@@ -19,6 +19,8 @@ from lang1_assets.settings import Settings, SettingsError, lang1_home, load_sett
 
 if TYPE_CHECKING:
     import dagster as dg
+
+    from lang1_assets.ops.side_by_side import LeftBehind
 
 DAGSTER_CONFIG = Path(__file__).parent.parent / "infra" / "dagster.yaml"
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
@@ -43,6 +45,8 @@ def parse_arguments() -> argparse.Namespace:
         ("corpus", run_corpus, "run the corpus half: notes and web text to a pretrained model"),
         ("ui", run_ui, "open Dagster and MLflow on the same state"),
         ("new-month", write_new_month, "write one more month of the embedded hospital into the landing folder"),
+        ("compare", compare_two, "two evaluations side by side: what differs, paired tests, note by note"),
+        ("verify", verify_numbers, "make the numbers of an evaluation again from its probabilities"),
     ):
         command = commands.add_parser(name, help=words)
         command.set_defaults(command=function)
@@ -50,6 +54,12 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--variant", help="a variant of the profile; default: its first")
         if name == "new-month":
             command.add_argument("month", help="YYYY-MM, 2025-01 or later")
+        for one in {"compare": ("first", "second"), "verify": ("evaluation",)}.get(name, ()):
+            command.add_argument(one, help="a folder, or a name such as zero_shot_evaluation/VARIANT")
+        if name == "compare":
+            command.add_argument(
+                "--notes", type=int, default=0, help="also the notes that differ most, this many a task"
+            )
     return parser.parse_args()
 
 
@@ -190,6 +200,49 @@ def write_new_month(settings: Settings, arguments: argparse.Namespace) -> int:
     beside.rename(folder)
     print(f"{folder}: one synthetic month; the sensor 'landing' will notice it")
     return 0
+
+
+def compare_two(settings: Settings, arguments: argparse.Namespace) -> int:
+    from lang1_assets.ops import side_by_side
+
+    first, second = (evaluation_named(settings, name) for name in (arguments.first, arguments.second))
+    print(f"first:  {first.title}\nsecond: {second.title}\n\nMade differently:")
+    print("\n".join(f"  {line}" for line in side_by_side.what_differs(first.record, second.record)) or "  nothing")
+    print("\nAUROC, the second less the first on the same notes; intervals from resampled patients")
+    for row in side_by_side.compare(first, second, settings.evaluate.num_resamples, settings.seed):
+        test = row.auroc
+        delong = "" if row.delong_p_value is None else f", DeLong p {row.delong_p_value:.3f}"
+        print(
+            f"  {row.task}, {row.split}: {test.first:.3f}, {test.second:.3f}, difference {test.value:+.3f} "
+            f"({test.low:+.3f} to {test.high:+.3f}), p {test.p_value:.3f}{delong}; {row.common} notes, "
+            f"{row.only_first} and {row.only_second} of one alone"
+        )
+        if arguments.notes:
+            print("    note, label, probability of that label by each:")
+            for note in side_by_side.disagreements(first, second, row.task, row.split).head(arguments.notes).rows():
+                print("    {}, {}, {:.3f}, {:.3f}".format(*note))
+    return 0
+
+
+def verify_numbers(settings: Settings, arguments: argparse.Namespace) -> int:
+    from lang1_assets.ops.side_by_side import changed_numbers
+
+    evaluation = evaluation_named(settings, arguments.evaluation)
+    changed = changed_numbers(evaluation)
+    print(
+        "\n".join(changed) or f"{len(evaluation.rows)} numbers of {evaluation.title}: all follow from the probabilities"
+    )
+    return 1 if changed else 0
+
+
+def evaluation_named(settings: Settings, name: str) -> LeftBehind:
+    from lang1_assets.ops.side_by_side import EvaluationError, read_evaluation
+
+    folder = Path(name)
+    try:
+        return read_evaluation(folder if folder.is_dir() else lang1_home() / "artifacts" / settings.name / name)
+    except EvaluationError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """What the terminal refuses, in one line each."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.ops.test_leaderboard import predictions
+from tests.ops.test_side_by_side import leave
 
 PROFILE = Path(__file__).parent / "profiles" / "mini.yaml"
 
@@ -53,3 +57,18 @@ def test_a_month_lands_whole_and_only_its_owner_may_look(tmp_path: Path) -> None
     assert (landed / "_COMPLETE").exists()
     assert (landed / "encounters.csv").exists()
     assert home.stat().st_mode & 0o077 == 0
+
+
+def test_two_evaluations_side_by_side_and_numbers_made_again(tmp_path: Path) -> None:
+    for number, skill in enumerate((0.3, 1.0)):
+        leave(tmp_path / str(number), predictions(skill, 200, seed=number))
+    done = cli(tmp_path / "home", "compare", str(tmp_path / "0"), str(tmp_path / "1"), "--notes", "3")
+    assert done.returncode == 0, done.stderr
+    assert "mortality, temporal_2024: 0." in done.stdout
+    assert "DeLong p 0.0" in done.stdout
+    assert len(re.findall(r"^    n\d+, [01], 0\.\d{3}, 0\.\d{3}$", done.stdout, re.M)) == 3
+    assert "all follow from the probabilities" in cli(tmp_path / "home", "verify", str(tmp_path / "0")).stdout
+    missing = cli(tmp_path / "home", "verify", "joint_evaluation/nobody")
+    assert missing.returncode != 0
+    assert "joint_evaluation/nobody: expected predictions.parquet" in missing.stderr
+    assert "Traceback" not in missing.stderr
