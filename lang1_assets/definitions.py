@@ -10,6 +10,7 @@ import dagster as dg
 from dagster_dbt import DbtCliResource
 
 from lang1_assets import (
+    analyze,
     checks,
     clean,
     compare,
@@ -67,6 +68,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         pretrain,
         finetune,
         evaluate,
+        analyze,
         compare,
         leaderboard,
         harness,
@@ -95,6 +97,10 @@ def build_jobs(settings: Settings) -> list[Any]:
         "zero_shot_evaluation",
         *(f"finetuned_{recipe}" for recipe in recipes),
         *(f"{recipe}_evaluation" for recipe in recipes),
+        "strata",
+        "patient_overlap",
+        "temporal_drift",
+        "label_dependence",
     ]
     wanted = dg.AssetSelection.assets(*models).upstream() | dg.AssetSelection.assets(
         "corpus_statistics", "leaderboard", "report", "model_in_service", "external_hospital_exports"

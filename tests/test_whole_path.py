@@ -220,7 +220,7 @@ def test_runs_are_in_mlflow_with_datasets_and_aliases(undisturbed: tuple[Path, s
         assert experiment is not None
         runs[name] = client.search_runs([experiment.experiment_id], "tags.`dagster.asset_key` != ''")
         assert all(run.info.status == "FINISHED" for run in runs[name])
-    assert (len(runs["pretrain"]), len(runs["finetune"]), len(runs["evaluate"])) == (1, 2, 5)
+    assert (len(runs["pretrain"]), len(runs["finetune"]), len(runs["evaluate"])) == (1, 2, 8)
     pretrain = runs["pretrain"][0]
     steps = [metric.step for metric in client.get_metric_history(pretrain.info.run_id, "train/loss")]
     looked_at = [

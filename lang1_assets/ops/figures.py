@@ -154,8 +154,9 @@ def _rasterized(figure: Figure, title: str, scale: float) -> bytes:
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(PIXELS_PER_INCH * scale)
     canvas.draw()
-    # A palette is a third of the bytes of full color (80 kB, not 290, for eight steps); 64 colors hold every edge.
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64)
+    # A palette is a third of the bytes of full color (80 kB, not 290, for eight steps); 64 colors hold every edge, and chosen
+    # for coverage they hold a single orange mark, which the median cut of a large picture turns gray.
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(64, Image.Quantize.MAXCOVERAGE)
     words, drawn = PngInfo(), io.BytesIO()
     words.add_text("Title", title)
     image.save(drawn, format="png", optimize=True, pnginfo=words)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from lang1_assets.settings.analyze import Analyze
 from lang1_assets.settings.cohorts import Cohorts
 from lang1_assets.settings.corpus import Cleaning, Corpora, Shards, TokenizerSource
 from lang1_assets.settings.launch import Launch
@@ -72,6 +73,7 @@ class Settings(Section):
     pretrain: Pretrain
     finetune: Finetune
     evaluate: Evaluate = Evaluate()
+    analyze: Analyze = Analyze()
     models: dict[ModelName, OutsideModel] = {}
     """Models from elsewhere that are scored beside the project's own (M36, M41, M42), by name."""
     memorization: Memorization = Memorization()

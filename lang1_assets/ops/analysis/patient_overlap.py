@@ -1,0 +1,79 @@
+"""Does a model do well because it has met the patients: the test with and without those seen before (appendix L, Fig. L9)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TypedDict
+
+import numpy as np
+import polars as pl
+
+from lang1_assets.ops.analysis.groups import Head, Measured, Measuring, described, head_of, measured
+from lang1_assets.ops.bootstrap import MacroAuroc, percentile_interval, resample_weights
+from lang1_assets.ops.results import finite, labels_and_probabilities
+
+EVERYBODY, SEEN, NEW = "all patients", "seen patients", "new patients"
+"""All notes of the test, those of patients whose notes the model was trained on, and the others."""
+
+
+class Population(TypedDict):
+    """Whether seen patients are another population (appendix L): they were 13 years older there."""
+
+    num_patients: int
+    mean_age: float | None
+    """Over notes."""
+    share_not_white: float | None
+    """Of the notes whose race is recorded."""
+
+
+class OverlapRow(Head, Measured, Population):
+    group: str
+
+
+class Flattery(Head):
+    """AUROC of everybody less that of new patients, in resamples of the patients; None where either has none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    share_seen: float
+    """Of the notes."""
+
+
+def overlap_rows(
+    predictions: pl.DataFrame, examples: pl.DataFrame, mode: str, seen: Collection[str], how: Measuring
+) -> tuple[list[OverlapRow], Flattery]:
+    """One task and split of a model that was trained on notes of the patients `seen`; the model stays, the test changes."""
+    frame = described(predictions, examples).with_columns(is_seen=pl.col("subject_id").is_in(list(seen)))
+    parts = {EVERYBODY: frame, SEEN: frame.filter("is_seen"), NEW: frame.filter(~pl.col("is_seen"))}
+    head = head_of(frame, mode)
+    rows: list[OverlapRow] = [
+        {**head, "group": name, **measured(part, how), **population(part)} for name, part in parts.items()
+    ]
+    has_both = rows[0]["value"] is not None and rows[2]["value"] is not None
+    value, low, high = flattery(frame, how) if has_both else (None, None, None)
+    share = float(frame["is_seen"].to_numpy().mean())
+    return rows, {**head, "value": value, "low": low, "high": high, "share_seen": share}
+
+
+def population(part: pl.DataFrame) -> Population:
+    ages, races = part["age"].drop_nulls().to_numpy(), part["race"].drop_nulls().to_numpy()
+    return {
+        "num_patients": part["subject_id"].n_unique(),
+        "mean_age": float(ages.mean()) if len(ages) else None,
+        "share_not_white": float((races != "White").mean()) if len(races) else None,
+    }
+
+
+def flattery(frame: pl.DataFrame, how: Measuring) -> tuple[float | None, float | None, float | None]:
+    """(value, low, high): both AUROCs in the same resamples of patients, because they share their new patients."""
+    labels, probabilities = labels_and_probabilities(frame)
+    is_new = ~frame["is_seen"].to_numpy()
+    everybody, new = MacroAuroc(labels, probabilities), MacroAuroc(labels[is_new], probabilities[is_new])
+    patients = frame["subject_id"].rank("dense").to_numpy()
+    blocks = resample_weights(len(labels), num_resamples=how.num_resamples, seed=how.seed, clusters=patients)
+    drawn = np.concatenate([everybody.of_weights(block) - new.of_weights(block[:, is_new]) for block in blocks])
+    interval = percentile_interval(drawn)
+    once = np.ones((1, len(labels)))
+    value = float((everybody.of_weights(once) - new.of_weights(once[:, is_new]))[0])
+    return finite(value), finite(interval.low), finite(interval.high)
