@@ -16,8 +16,7 @@ from lang1_assets.ops.served.abilities import Abilities
 from lang1_assets.ops.served.asking import PaidAnswers
 from lang1_assets.ops.served.errors import Reason, RefusedError
 from lang1_assets.ops.served.logprobs import NOTHING
-from lang1_assets.ops.served.prompt_forms import PromptTokenizer
-from lang1_assets.ops.served.wording import BIAS, Body, echoed_logprob, forced_logprob, listed_letters
+from lang1_assets.ops.served.wording import BIAS, Body, best_logprob, echoed_logprob, forced_logprob, listed_letters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,43 +30,57 @@ class NoteScore:
     """Probability that the model gives to all letters together, before they are normalized."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LetterLogprobs:
+    values: list[float | None]
+    """Of each letter, None for one that the server gives no number for; one constant less than the true ones where a bias
+    shows (`Abilities.rescue`).
+    """
+    num_missing: int
+    """Letters that were looked for among the most likely tokens and were not there."""
+    best: float | None
+    """Of the most likely token, where tokens were listed."""
+
+
 class CompletionsScorer:
     """Scores one prompt at a time; threads share it."""
 
     def __init__(
-        self, paid: PaidAnswers, letters: Sequence[str], abilities: Abilities, tokenizer: PromptTokenizer | None
+        self, paid: PaidAnswers, letters: Sequence[str], letter_ids: Sequence[int] | None, abilities: Abilities
     ) -> None:
         self._paid = paid
         self._letters = list(letters)
+        self._ids = list(letter_ids) if letter_ids is not None else None
         self._abilities = abilities
-        self._tokenizer = tokenizer
-        self._ids = tokenizer.letter_ids(letters) if tokenizer else None
 
-    def score(self, prompt: str) -> NoteScore:
-        form = self._form(prompt)
+    def score(self, form: str | list[int]) -> NoteScore:
+        """Of a prompt as text or as ids, whichever the abilities say."""
         try:
-            logprobs = self._listed(form) if self._abilities.list_is_exact else [None] * len(self._letters)
-            missing = [number for number, value in enumerate(logprobs) if value is None]
-            for number in missing:
-                logprobs[number] = self._single(form, number)
+            found = self.logprobs(form)
         except RefusedError as error:
             return NoteScore(probabilities=None, reason=error.reason)
-        if None in logprobs:
-            return NoteScore(probabilities=None, reason="letter_not_in_top_logprobs", num_missing=len(missing))
+        if None in found.values:
+            return NoteScore(probabilities=None, reason="letter_not_in_top_logprobs", num_missing=found.num_missing)
+        logprobs = np.array(found.values, dtype=np.float64)
+        return normalized(logprobs, found.num_missing, is_biased=self._abilities.rescue == "biased")
+
+    def logprobs(self, form: str | list[int]) -> LetterLogprobs:
+        """Raises RefusedError when the server does not take the prompt."""
+        values, best = self._listed(form) if self._abilities.list_is_exact else ([None] * len(self._letters), None)
+        missing = [number for number, value in enumerate(values) if value is None]
+        for number in missing:
+            values[number] = self._single(form, number)
         num_missing = len(missing) if self._abilities.list_is_exact else 0
-        return normalized(np.array(logprobs, dtype=np.float64), num_missing, self._abilities.rescue)
+        return LetterLogprobs(values=values, num_missing=num_missing, best=best)
 
-    def _form(self, prompt: str) -> str | list[int]:
-        if self._tokenizer is not None and self._abilities.prompt_form == "token_ids":
-            return self._tokenizer.ids(prompt)
-        return prompt
-
-    def _listed(self, form: str | list[int]) -> list[float | None]:
-        """Of each letter, from one list of most likely tokens."""
+    def _listed(self, form: str | list[int]) -> tuple[list[float | None], float | None]:
+        """Of each letter and of the most likely token, from one list."""
         body = self._abilities.question(form, self._bias())
         ids = self._ids if self._abilities.token_names == "ids" else None
-        held = self._ask(body, lambda answer: {"logprobs": listed_letters(answer, self._letters, ids)})
-        return list(held["logprobs"])
+        held = self._ask(
+            body, lambda answer: {"logprobs": listed_letters(answer, self._letters, ids), "best": best_logprob(answer)}
+        )
+        return list(held["logprobs"]), held["best"]
 
     def _bias(self) -> dict[int, float] | None:
         """Where a bias shows, the same on each letter: all are listed, and it is gone when they are normalized. Where it does
@@ -96,7 +109,7 @@ class CompletionsScorer:
         return self._paid.ask("completions", {"model": self._paid.client.model.name, **body}, read, self._letters)
 
 
-def normalized(logprobs: NDArray[np.float64], num_missing: int, rescue: str) -> NoteScore:
+def normalized(logprobs: NDArray[np.float64], num_missing: int, is_biased: bool = False) -> NoteScore:
     """Softmax of (k,) log-probabilities (paper 5.4)."""
     top = logprobs.max()
     if not top > NOTHING:
@@ -106,5 +119,5 @@ def normalized(logprobs: NDArray[np.float64], num_missing: int, rescue: str) -> 
     return NoteScore(
         probabilities=weights / weights.sum(),
         num_missing=num_missing,
-        mass=None if rescue == "biased" else float(np.exp(logprobs).sum()),
+        mass=None if is_biased else float(np.exp(logprobs).sum()),
     )

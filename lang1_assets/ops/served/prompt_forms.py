@@ -22,8 +22,11 @@ class PromptTokenizer:
 
     def ids(self, prompt: str) -> list[int]:
         """Beginning-of-text first; what looks like a special token in a note stays text."""
-        ids: list[int] = encode_batch(self._folder, [prompt])[0].tolist()
-        return ids if self.bos_id is None else [self.bos_id, *ids]
+        return self.batch_ids([prompt])[0]
+
+    def batch_ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        start = [] if self.bos_id is None else [self.bos_id]
+        return [start + ids.tolist() for ids in encode_batch(self._folder, prompts)]
 
     def letter_ids(self, letters: Sequence[str]) -> list[int]:
         """Raises TokenizerError when a letter is not one token."""

@@ -85,8 +85,10 @@ def score_served(
             return sampled_scores([answers[row] for row in rows], len(letters), sampling, client.meter.usage())
         tokenizer = PromptTokenizer(model.tokenizer) if model.tokenizer else None
         abilities = find_abilities(paid, letters, tokenizer)
-        scorer = CompletionsScorer(paid, letters, abilities, tokenizer)
-        notes = ask_all(scorer.score, unique, client, on_progress)
+        scorer = CompletionsScorer(paid, letters, tokenizer.letter_ids(letters) if tokenizer else None, abilities)
+        as_ids = tokenizer is not None and abilities.prompt_form == "token_ids"
+        forms: Sequence[str | list[int]] = tokenizer.batch_ids(unique) if tokenizer and as_ids else unique
+        notes = ask_all(scorer.score, forms, client, on_progress)
         return listed_scores([notes[row] for row in rows], len(letters), asdict(abilities), client.meter.usage())
 
 

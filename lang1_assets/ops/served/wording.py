@@ -58,6 +58,12 @@ def listed_letters(answer: Body, letters: Sequence[str], ids: Sequence[int] | No
     return letter_logprobs([own, *top], letters, ids)
 
 
+def best_logprob(answer: Body) -> float:
+    """Of the most likely token."""
+    own, top = token_at(answer, 0)
+    return max(entry.logprob for entry in (own, *top))
+
+
 def forced_logprob(answer: Body, letter: str, letter_id: int) -> float | None:
     """Log-probability of the token that a bias made the model draw; None when it drew another one."""
     own, _ = token_at(answer, 0)

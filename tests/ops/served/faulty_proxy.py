@@ -17,8 +17,8 @@ class FaultyProxy:
     """Forwards requests one to a connection, unless `fault_of` has an accident for the next one, by its number from 0.
 
     Accidents: `drop` closes before the server is asked, `lose` after it answered; `cut` sends half the bytes; `half` a whole
-    HTTP answer with half the JSON; `drip` its content a byte now and then; `wait:SECONDS` answers late; `429:SECONDS`, `500`, `401`, `404`
-    and `307:URL` answer for the server.
+    HTTP answer with half the JSON; `drip` its content a byte now and then; `wait:SECONDS` answers late; `429:SECONDS`,
+    `500`, `401`, `404` and `307:URL` answer for the server.
     """
 
     server_port: int

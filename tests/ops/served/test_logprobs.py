@@ -80,6 +80,6 @@ def test_normalized_is_a_softmax(logprobs: list[float]) -> None:
     import numpy as np
     from scipy.special import softmax
 
-    score = normalized(np.array(logprobs), 0, "forced")
+    score = normalized(np.array(logprobs), 0)
     assert score.probabilities is not None
     np.testing.assert_allclose(score.probabilities, softmax(logprobs), atol=1e-12)
