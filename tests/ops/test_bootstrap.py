@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from lang1_assets.ops import bootstrap
-from lang1_assets.ops.bootstrap import bootstrap_auroc
+from lang1_assets.ops.bootstrap import MicroAuroc, RankedCells, bootstrap_auroc, counted
 from lang1_assets.ops.metrics import MetricError, auroc
 
 
@@ -18,6 +20,40 @@ def sample(n: int = 400, digits: int | None = None, seed: int = 3) -> tuple[np.n
     y_true = (rng.random(n) < 0.12).astype(int)
     y_prob = 1 / (1 + np.exp(-(rng.normal(size=n) + 1.2 * y_true - 2)))
     return y_true, y_prob if digits is None else y_prob.round(digits)
+
+
+def auroc_by_comparing_pairs(is_positive: np.ndarray, scores: np.ndarray, times: np.ndarray) -> float:
+    """O(n^2): each pair of a positive and a negative, as often as both were drawn."""
+    won = total = 0.0
+    for i in np.flatnonzero(is_positive):
+        for j in np.flatnonzero(~is_positive):
+            pairs = times[i] * times[j]
+            total += pairs
+            won += pairs * (1.0 if scores[i] > scores[j] else 0.5 if scores[i] == scores[j] else 0.0)
+    return won / total if total else math.nan
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 8)), min_size=1, max_size=30),
+    st.integers(0, 1_000),
+)
+def test_cells_tell_as_much_as_notes(pairs, seed):
+    """Runs of positives and negatives, ties of one kind and of both, resamples that miss whole cells or kinds."""
+    is_positive = np.array([positive for positive, _ in pairs])
+    scores = np.array([score / 8 for _, score in pairs])
+    draws = np.random.default_rng(seed).integers(0, len(pairs), (3, len(pairs)))
+    cells = RankedCells(is_positive, scores)
+    found = cells.auroc(counted(cells.slots[draws], cells.num_slots))
+    for draw, value in zip(draws, found, strict=True):
+        times = np.bincount(draw, minlength=len(pairs))
+        assert value == pytest.approx(auroc_by_comparing_pairs(is_positive, scores, times), abs=1e-12, nan_ok=True)
+
+
+def test_cells_are_few_where_the_model_is_good():
+    y_true, y_prob = np.repeat([0, 1], 500), np.linspace(0, 1, 1_000)
+    assert RankedCells(y_true == 1, y_prob).num_cells == 1
+    assert RankedCells(y_true == 0, y_prob).num_cells == 2
 
 
 @pytest.mark.parametrize(("n", "digits"), [(400, None), (401, None), (400, 1)])
@@ -48,6 +84,56 @@ def test_multiclass_resamples_are_those_of_auroc_itself():
     draws = np.random.default_rng(5).integers(0, 120, (60, 120))
     slow = [auroc(y_true[draw], y_prob[draw]).value for draw in draws]
     np.testing.assert_allclose(values, slow, atol=1e-12)
+
+
+def test_bounds_of_four_classes_are_those_of_scipy_with_scikit_learn():
+    rng = np.random.default_rng(2)
+    y_prob = rng.dirichlet(np.ones(4), 200)
+    y_true = np.array([rng.choice(4, p=row) for row in y_prob])
+
+    def macro(labels, *columns):
+        return roc_auc_score(labels, np.stack(columns, axis=1), multi_class="ovr")
+
+    theirs = stats.bootstrap(
+        (y_true, *y_prob.T), macro, paired=True, vectorized=False, method="percentile", n_resamples=60, rng=4
+    )
+    ours = bootstrap_auroc(y_true, y_prob, num_resamples=60, seed=4)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=1e-12)
+
+
+def test_micro_average_of_weighted_notes():
+    rng = np.random.default_rng(1)
+    y_prob = rng.dirichlet(np.ones(3), 60).round(1)
+    y_prob /= y_prob.sum(axis=1, keepdims=True)
+    y_true = rng.integers(0, 3, 60)
+    weights = rng.integers(0, 3, (2, 60)).astype(float)
+    found = MicroAuroc(y_true, y_prob).of_weights(weights)
+    for row, value in zip(weights, found, strict=True):
+        copies = np.repeat(np.arange(60), row.astype(int))
+        assert value == pytest.approx(auroc(y_true[copies], y_prob[copies]).micro, abs=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 7, 400, 5_000])
+def test_resamples_do_not_depend_on_how_many_are_drawn_at_a_time(block, monkeypatch):
+    y_true, y_prob = sample()
+    expected = bootstrap.auroc_distribution(y_true, y_prob, num_resamples=23, seed=6)
+    monkeypatch.setattr(bootstrap, "BLOCK", block)
+    found = bootstrap.auroc_distribution(y_true, y_prob, num_resamples=23, seed=6)
+    np.testing.assert_array_equal(found, expected)
+    clusters = np.arange(400) // 3
+    by_patient = bootstrap.auroc_distribution(y_true, y_prob, num_resamples=23, seed=6, clusters=clusters)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(
+        by_patient, bootstrap.auroc_distribution(y_true, y_prob, num_resamples=23, seed=6, clusters=clusters)
+    )
+
+
+def test_normal_interval_is_the_other_reading_of_the_paper():
+    y_true, y_prob = sample(2_000)
+    interval = bootstrap_auroc(y_true, y_prob, num_resamples=500, seed=0)
+    low, high = interval.normal(auroc(y_true, y_prob).value)
+    assert high - low == pytest.approx(2 * stats.norm.ppf(0.975) * interval.standard_deviation)
+    assert (low, high) == pytest.approx((interval.low, interval.high), abs=0.01)
 
 
 def test_two_columns_are_the_same_as_one():
