@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from lang1_assets.ops import schemas
 from lang1_assets.ops.evaluation_record import PromptsUsed, prompts_used
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import build_prompts, read_examples
-from lang1_assets.ops.scoring import score_options
+from lang1_assets.ops.scoring import on_every_device, score_together
 from lang1_assets.ops.tasks import TASKS, Task
 
 
@@ -64,30 +66,35 @@ def predict_with(
     on_progress: Callable[[str], None],
 ) -> Scored:
     """As `predict`, with a model that is open already."""
+    models = on_every_device(model)
     frames, used = [], []
-    for task, split, rows in notes_to_score(
-        examples, splits, dict.fromkeys(examples, config.max_examples), config.seed
-    ):
-        texts, labels = rows["text"].to_list(), rows["label"].to_list()
-        prompts = build_prompts(task, texts, labels, tokenizer_folder, config.note_tokens, config.context_length)
-        probabilities = score_options(model, prompts, config.batch_size)
-        frames.append(prediction_rows(task, split, rows, probabilities))
-        used.append(prompts_used(task.name, split, [row.astype("<i8").tobytes() for row in prompts.ids]))
-        on_progress(f"scored {len(rows)} notes of {task.name}, {split}")
+    found = notes_to_score(examples, splits, dict.fromkeys(examples, config.max_examples), config.seed)
+    # All tasks of a split together: several ask about the same note, which is then read once.
+    for split, of_split in groupby(found, key=itemgetter(1)):
+        asked = []
+        for task, _, rows in of_split:
+            texts, labels = rows["text"].to_list(), rows["label"].to_list()
+            prompts = build_prompts(task, texts, labels, tokenizer_folder, config.note_tokens, config.context_length)
+            asked.append((task, rows.drop("text"), prompts))
+        scored = score_together(models, [prompts for _, _, prompts in asked], config.batch_size)
+        for (task, rows, prompts), probabilities in zip(asked, scored, strict=True):
+            frames.append(prediction_rows(task, split, rows, probabilities))
+            used.append(prompts_used(task.name, split, [row.astype("<i8").tobytes() for row in prompts.ids]))
+            on_progress(f"scored {len(rows)} notes of {task.name}, {split}")
     return Scored(predictions=pl.concat(frames), prompts=used)
 
 
 def notes_to_score(
     examples: dict[str, Path], splits: Sequence[str], max_examples: Mapping[str, int], seed: int
 ) -> Iterator[tuple[Task, str, pl.DataFrame]]:
-    """(task, split, rows of `schemas.EXAMPLES`), one split at a time in memory; those without a note are left out.
+    """(task, split, rows of `schemas.EXAMPLES`), one split after the other; those without a note are left out.
 
     Raises:
         ValueError: nothing is left.
     """
     num_rows = 0
-    for name, path in examples.items():
-        for split in splits:
+    for split in splits:
+        for name, path in examples.items():
             rows = read_examples(path, split, max_examples[name], seed)
             num_rows += len(rows)
             if not rows.is_empty():

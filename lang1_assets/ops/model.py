@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -106,36 +106,117 @@ def answer_logits(model: Any, input_ids: Tensor, last: Tensor) -> Tensor:
     return model.lm_head(hidden[rows, last]).float()
 
 
-def last_hidden_llama(decoder: Any, input_ids: Tensor, last: Tensor) -> Tensor:
+@dataclass(kw_only=True)
+class Beginnings:
+    """Keys and values of what prompts begin with: read once (`read_beginnings`), shared by all rows that go on from it.
+
+    To the layers it is their cache.
+    """
+
+    lengths: Tensor
+    """(beginnings,), tokens of each; what follows to the longest is padding."""
+    layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Of each layer, keys and values (beginnings, heads, longest, head_dim)."""
+    owners: Tensor | None = None
+    """(rows,), which beginning each row goes on from; None while they are read."""
+
+    def update(self, keys: Tensor, values: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Called by a layer: its rows' keys and values with those before them."""
+        if self.owners is None:
+            self.layers.append((keys, values))
+            return keys, values
+        before_keys, before_values = self.layers[layer]
+        return (
+            torch.cat((before_keys[self.owners], keys), dim=2),
+            torch.cat((before_values[self.owners], values), dim=2),
+        )
+
+    def continued_by(self, owners: Tensor) -> Beginnings:
+        return Beginnings(lengths=self.lengths, layers=self.layers, owners=owners)
+
+    @property
+    def row_lengths(self) -> Tensor:
+        """(rows,), tokens before each row."""
+        assert self.owners is not None, "rows are known only once the beginnings are read"
+        return self.lengths[self.owners]
+
+    def visible(self, length: int) -> Tensor:
+        """(rows, 1, length, longest + length): what each token of a row may look at."""
+        device, longest = self.lengths.device, int(self.layers[0][0].shape[2])
+        before = torch.arange(longest, device=device) < self.row_lengths[:, None]
+        own = torch.ones(length, length, dtype=torch.bool, device=device).tril()
+        rows = len(self.row_lengths)
+        shape = (rows, 1, length)
+        return torch.cat((before[:, None, None].expand(*shape, longest), own.expand(rows, 1, length, length)), dim=-1)
+
+
+def read_beginnings(decoder: Any, input_ids: Tensor, lengths: Tensor) -> Beginnings:
+    """Keys and values of every layer; of the last layer nothing else is computed.
+
+    Args:
+        input_ids: (beginnings, longest), padded on the right.
+        lengths: (beginnings,), tokens of each.
+    """
+    read = Beginnings(lengths=lengths)
+    hidden = decoder.embed_tokens(input_ids)
+    rotary = decoder.rotary_emb(hidden, position_ids=torch.arange(input_ids.shape[1], device=input_ids.device)[None])
+    for layer in decoder.layers[:-1]:
+        hidden = layer(hidden, position_embeddings=rotary, past_key_values=read)
+    layer = decoder.layers[-1]
+    read.update(*keys_and_values(layer.self_attn, layer.input_layernorm(hidden), rotary), len(decoder.layers) - 1)
+    return read
+
+
+def last_hidden_llama(decoder: Any, input_ids: Tensor, last: Tensor, before: Beginnings | None = None) -> Tensor:
     """The last hidden state at one position of each row, shape (batch, hidden), without the rest of the last layer.
 
     Only keys and values of the last layer are needed at the other positions; its queries, output projection and MLP are
     computed for the answer alone. For a model of two layers that is a third of the work, and the same numbers.
+
+    Args:
+        before: what the rows go on from; `input_ids` is then the rest of each.
     """
     hidden = decoder.embed_tokens(input_ids)
-    positions = torch.arange(input_ids.shape[1], device=input_ids.device)
-    cos, sin = decoder.rotary_emb(hidden, position_ids=positions[None])
+    length = input_ids.shape[1]
+    positions = torch.arange(length, device=input_ids.device)[None]
+    mask = None
+    if before is not None:
+        positions = positions + before.row_lengths[:, None]
+        mask = before.visible(length)
+    rotary = decoder.rotary_emb(hidden, position_ids=positions)
     for layer in decoder.layers[:-1]:
-        hidden = layer(hidden, position_embeddings=(cos, sin))
+        hidden = layer(hidden, position_embeddings=rotary, attention_mask=mask, past_key_values=before)
     layer = decoder.layers[-1]
     rows = torch.arange(len(last), device=hidden.device)
-    attended = last_attention(layer.self_attn, layer.input_layernorm(hidden), (cos[0], sin[0]), rows, last)
+    attended = last_attention(layer.self_attn, layer.input_layernorm(hidden), rotary, last, before)
     residual = hidden[rows, last] + attended
     return decoder.norm(residual + layer.mlp(layer.post_attention_layernorm(residual)))
 
 
-def last_attention(attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor], rows: Tensor, last: Tensor) -> Tensor:
+def last_attention(
+    attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor], last: Tensor, before: Beginnings | None
+) -> Tensor:
     """Self-attention of one position of each row over what is before it: normed (batch, length, hidden) -> (batch, hidden)."""
-    cos, sin = rotary
     batch, length, _ = normed.shape
-    heads = (batch, length, -1, attention.head_dim)
-    keys = attention.k_proj(normed).view(heads).transpose(1, 2)
-    values = attention.v_proj(normed).view(heads).transpose(1, 2)
+    rows = torch.arange(batch, device=last.device)
+    cos, sin = (angles.expand(batch, -1, -1)[rows, last][:, None, None] for angles in rotary)
     queries = attention.q_proj(normed[rows, last]).view(batch, 1, -1, attention.head_dim).transpose(1, 2)
-    keys = keys * cos + rotate_half(keys) * sin
-    queries = queries * cos[last][:, None, None] + rotate_half(queries) * sin[last][:, None, None]
-    visible = torch.arange(length, device=last.device) <= last[:, None]
+    queries = queries * cos + rotate_half(queries) * sin
+    keys, values = keys_and_values(attention, normed, rotary)
+    visible = (torch.arange(length, device=last.device) <= last[:, None])[:, None, None]
+    if before is not None:
+        keys, values = before.update(keys, values, attention.layer_idx)
+        visible = before.visible(length)[rows, :, last][:, None]
     mixed = functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=visible[:, None, None], scale=attention.scaling, enable_gqa=True
+        queries, keys, values, attn_mask=visible, scale=attention.scaling, enable_gqa=True
     )
     return attention.o_proj(mixed.transpose(1, 2).reshape(batch, -1))
+
+
+def keys_and_values(attention: Any, normed: Tensor, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Each (batch, heads, length, head_dim), the keys turned by their positions."""
+    cos, sin = (angles[:, None] for angles in rotary)
+    heads = (*normed.shape[:2], -1, attention.head_dim)
+    keys = attention.k_proj(normed).view(heads).transpose(1, 2)
+    values = attention.v_proj(normed).view(heads).transpose(1, 2)
+    return keys * cos + rotate_half(keys) * sin, values

@@ -22,7 +22,7 @@ from lang1_assets.ops.pretraining.generations import GENERATIONS_FILE, generate,
 from lang1_assets.ops.prompts import PromptSet, build_prompts, informative_examples
 from lang1_assets.ops.questions import read_questions
 from lang1_assets.ops.reporting import Reporter
-from lang1_assets.ops.scoring import score_options
+from lang1_assets.ops.scoring import score_in_step
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.ops.training.world import World
 
@@ -116,10 +116,10 @@ def task_prompts(
 
 
 def shared_probabilities(model: Any, prompts: PromptSet, world: World, batch_size: int) -> np.ndarray:
-    """`scoring.score_options` with the prompts shared among the ranks; the whole result on every rank."""
+    """`scoring.score_in_step` with the prompts shared among the ranks; the whole result on every rank."""
     mine = share(len(prompts.ids), world)
     own = PromptSet(ids=[prompts.ids[i] for i in mine], letter_ids=prompts.letter_ids, labels=prompts.labels[mine])
-    return np.stack(joined(world.gather(list(score_options(model, own, batch_size))), len(prompts.ids)))
+    return np.stack(joined(world.gather(list(score_in_step(model, own, batch_size))), len(prompts.ids)))
 
 
 def share(num: int, world: World) -> list[int]:
