@@ -18,7 +18,7 @@ from lang1_assets.ops.metrics import NUM_BINS, Floats, Integers
 from lang1_assets.ops.metrics.calibration import error_bins
 from lang1_assets.ops.metrics.discrimination import last_of_ties
 from lang1_assets.ops.metrics.proper_scores import of_truth, squared_errors
-from lang1_assets.ops.metrics.recalibration import fit_line, fit_lines, fit_shifts, log_odds
+from lang1_assets.ops.metrics.recalibration import covariate, fit_line, fit_lines, fit_shifts, log_odds
 from lang1_assets.ops.metrics.utility import THRESHOLDS, benefits
 
 Resampled = Callable[[Floats], Floats]
@@ -135,9 +135,11 @@ def resampled_precision(is_positive: NDArray[np.bool_], scores: Floats) -> Resam
 def resampled_lines(labels: Integers, columns: Floats) -> Callable[[Floats], dict[str, Floats]]:
     """`metrics.calibration_line`, each fit begun at that of the whole sample."""
     classes = [1] if columns.shape[1] == 2 else np.unique(labels).tolist()
-    odds = {k: log_odds(columns[:, k]) for k in classes}
+    odds = {k: covariate(log_odds(columns[:, k])) for k in classes}
     starts = {k: fit_line(odds[k], labels == k) for k in classes}
-    shift = float(fit_shifts(odds[1], labels == 1, np.ones((1, len(labels))))[0]) if columns.shape[1] == 2 else math.nan
+    shift = (
+        float(fit_shifts(odds[1].x, labels == 1, np.ones((1, len(labels))))[0]) if columns.shape[1] == 2 else math.nan
+    )
 
     def measure(weights: Floats) -> dict[str, Floats]:
         lines = {k: fit_lines(odds[k], labels == k, weights, starts[k]) for k in classes}
@@ -146,7 +148,7 @@ def resampled_lines(labels: Integers, columns: Floats) -> Callable[[Floats], dic
             return slopes
         return slopes | {
             "calibration_intercept": lines[1][0],
-            "calibration_in_the_large": fit_shifts(odds[1], labels == 1, weights, shift),
+            "calibration_in_the_large": fit_shifts(odds[1].x, labels == 1, weights, shift),
         }
 
     return measure

@@ -48,7 +48,7 @@ def calibration_line(y_true: ArrayLike, y_prob: ArrayLike) -> CalibrationLine:
     """
     labels, columns = checked_probabilities(y_true, y_prob)
     num_classes = columns.shape[1]
-    lines = {k: fit_line(log_odds(columns[:, k]), labels == k) for k in range(num_classes)}
+    lines = {k: fit_line(covariate(log_odds(columns[:, k])), labels == k) for k in range(num_classes)}
     slopes = {k: slope for k, (_, slope) in lines.items() if not math.isnan(slope)}
     if num_classes > 2:
         mean = float(np.mean(list(slopes.values()))) if slopes else math.nan
@@ -66,29 +66,42 @@ def log_odds(probabilities: Floats) -> Floats:
     return np.log(inside) - np.log1p(-inside)
 
 
-def fit_line(x: Floats, outcomes: NDArray[np.bool_]) -> tuple[float, float]:
+@dataclass(frozen=True, kw_only=True)
+class Covariate:
+    """x (n,) around its mean and in units of its deviation, where the two parameters of a line hardly depend on each other."""
+
+    x: Floats
+    powers: Floats
+    """(3, n): ones, x in these units, and its square."""
+    mean: float
+    deviation: float
+    """0 where all values are equal."""
+
+
+def covariate(x: Floats) -> Covariate:
+    # Equal values are one value although rounding leaves their deviation a little above 0.
+    mean, deviation = float(x.mean()), 0.0 if x.min() == x.max() else float(x.std())
+    z = (x - mean) / (deviation or 1.0)
+    return Covariate(x=x, powers=np.stack([np.ones_like(z), z, z * z]), mean=mean, deviation=deviation)
+
+
+def fit_line(x: Covariate, outcomes: NDArray[np.bool_]) -> tuple[float, float]:
     """(intercept, slope) of one sample."""
-    intercepts, slopes = fit_lines(x, outcomes, np.ones((1, len(x))))
+    intercepts, slopes = fit_lines(x, outcomes, np.ones((1, len(outcomes))))
     return float(intercepts[0]), float(slopes[0])
 
 
 def fit_lines(
-    x: Floats, outcomes: NDArray[np.bool_], weights: Floats, start: tuple[float, float] = (0.0, 0.0)
+    x: Covariate, outcomes: NDArray[np.bool_], weights: Floats, start: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[Floats, Floats]:
     """Most likely (intercepts, slopes), each (b,), with note i counted `weights[b, i]` times; nan where there is none.
 
     Newton's method on all b at once. `start`, an intercept and slope near the answer, saves iterations.
     """
-    mean, deviation = float(x.mean()), float(x.std())
-    num_fits = len(weights)
-    nowhere = np.full(num_fits, math.nan)
-    # Equal values are one value although rounding leaves their deviation a little above 0.
-    if x.min() == x.max() or not all(map(math.isfinite, start)):
-        return nowhere, nowhere.copy()
-    # Around its mean and in units of its deviation, the two parameters hardly depend on each other.
-    z = (x - mean) / deviation
-    powers = np.stack([np.ones_like(z), z, z * z])
-    found = np.tile([start[0] + start[1] * mean, start[1] * deviation], (num_fits, 1))
+    num_fits, z, powers = len(weights), x.powers[1], x.powers
+    if x.deviation == 0 or not all(map(math.isfinite, start)):
+        return np.full(num_fits, math.nan), np.full(num_fits, math.nan)
+    found = np.tile([start[0] + start[1] * x.mean, start[1] * x.deviation], (num_fits, 1))
     observed = moments(weights, outcomes[None, :], powers[:2])
     for iteration in range(MAX_ITERATIONS):
         # All fits begin at one place, where the costly exponential is of one row.
@@ -102,9 +115,9 @@ def fit_lines(
     settled = np.abs(steps).max(axis=1) < TOLERANCE
     for row in np.flatnonzero(settled & (np.abs(found[:, 1]) > SUSPICIOUS_SLOPE)):
         counts = weights[row] > 0
-        settled[row] = not are_apart(x[counts & outcomes], x[counts & ~outcomes])
-    slopes = np.where(settled, found[:, 1] / deviation, math.nan)
-    return found[:, 0] - slopes * mean, slopes
+        settled[row] = not are_apart(z[counts & outcomes], z[counts & ~outcomes])
+    slopes = np.where(settled, found[:, 1] / x.deviation, math.nan)
+    return found[:, 0] - slopes * x.mean, slopes
 
 
 def are_apart(positives: Floats, negatives: Floats) -> bool:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from lang1_assets.ops.metrics import calibration_line
-from lang1_assets.ops.metrics.recalibration import fit_lines, fit_shifts, log_odds
+from lang1_assets.ops.metrics.recalibration import covariate, fit_lines, fit_shifts, log_odds
 from tests.ops.metrics.samples import binary_sample, multiclass_sample
 
 
@@ -118,7 +118,7 @@ def test_a_weight_is_a_number_of_copies(seed):
     y_true, y_prob = binary_sample(n=80, seed=seed)
     weights = rng.integers(0, 4, (3, 80)).astype(float)
     x = log_odds(y_prob)
-    intercepts, slopes = fit_lines(x, y_true == 1, weights, start=(0.1, 0.9))
+    intercepts, slopes = fit_lines(covariate(x), y_true == 1, weights, start=(0.1, 0.9))
     shifts = fit_shifts(x, y_true == 1, weights)
     for row, intercept, slope, shift in zip(weights, intercepts, slopes, shifts, strict=True):
         copies = np.repeat(np.arange(80), row.astype(int))
