@@ -32,6 +32,8 @@ from lang1_assets.resources.launcher.jobs import LaunchError, StartedJob
 from lang1_assets.settings.launch import Launch
 
 STOPPING = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
+_stopped_runs: set[str] = set()
+"""Runs of which this process was told to stop a job."""
 
 
 class TrainingLauncher(dg.ConfigurableResource):
@@ -67,6 +69,10 @@ class TrainingLauncher(dg.ConfigurableResource):
             dagster.Failure: the job cannot be started as the profile says, or ended with an error; the end of its log is in
                 the message.
         """
+        if context.run_id in _stopped_runs:
+            # All steps of a run from the terminal are in one process, and the job that was stopped is a failure there, which
+            # other steps survive: without this, Ctrl-C ended one training and began the next.
+            raise dg.Failure("not begun: the run was stopped", allow_retries=False)
         launch = launch or Launch()
         readers = [(MetricsReader(work / METRICS_FILE), on_metrics), (MetricsReader(work / ALERTS_FILE), on_alerts)]
         # Dagster marks this as preview and says so at every launch; the version is pinned in the lock file.
@@ -193,6 +199,7 @@ class TrainingLauncher(dg.ConfigurableResource):
                 taken = try_to_hand_on(context, readers, warn=taken)
             return code
         except dg.DagsterExecutionInterruptedError as interrupted:
+            _stopped_runs.add(context.run_id)
             # As it is, Dagster's retry policy would take a person's stop for a crash and start the job again.
             if job.outlives_dagster and not was_stopped(context):
                 raise dg.Failure(

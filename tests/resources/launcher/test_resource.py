@@ -116,21 +116,26 @@ def test_a_retry_goes_on_where_the_rank_that_failed_had_saved(tmp_path: Path) ->
 
 
 def stopped_in_process(work: Path) -> None:
-    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
-    def training(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        config = {"steps": 1000, "pause_seconds": 0.2, "fail": 0}
-        with open(work / "starts", "a") as handle:
-            handle.write("start\n")
-        TrainingLauncher(grace_seconds=10).run(
-            context, module=JOB, config=config, work=work, num_cpu_ranks=2, on_metrics=lambda rows: None
-        )
-        return dg.MaterializeResult()
+    """Two trainings, neither of which needs the other; one process runs one after the other."""
 
-    dg.materialize([training], raise_on_error=False)
+    def training(name: str) -> dg.AssetsDefinition:
+        @dg.asset(name=name, retry_policy=dg.RetryPolicy(max_retries=2))
+        def _training(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            config = {"steps": 1000, "pause_seconds": 0.2, "fail": 0}
+            with open(work / "assets", "a") as handle:
+                handle.write("begun\n")
+            TrainingLauncher(grace_seconds=10).run(
+                context, module=JOB, config=config, work=work, num_cpu_ranks=2, on_metrics=lambda rows: None
+            )
+            return dg.MaterializeResult()
+
+        return _training
+
+    dg.materialize([training("one"), training("other")], raise_on_error=False)
 
 
 def test_a_stop_saves_and_is_not_taken_for_a_crash(tmp_path: Path) -> None:
-    """Dagster retries a step that was interrupted; stopping a training run must end it."""
+    """Dagster retries a step that was interrupted, and goes on with steps that do not need one that failed."""
     parent = in_process(stopped_in_process, tmp_path)
     wait_for(lambda: len(rank_pids(tmp_path)) == 2)
     pids = rank_pids(tmp_path)
@@ -140,4 +145,6 @@ def test_a_stop_saves_and_is_not_taken_for_a_crash(tmp_path: Path) -> None:
     assert all_gone(pids)
     assert not left_over(tmp_path)
     assert {path.name for path in tmp_path.glob("*.step")} == {"rank-0.step", "rank-1.step"}
-    assert (tmp_path / "starts").read_text() == "start\n"
+    # The other one is reached, and ends before it starts a job.
+    assert (tmp_path / "assets").read_text() == "begun\n" * 2
+    assert rank_pids(tmp_path) == pids
