@@ -16,9 +16,8 @@ from lang1_assets.ops.served.asking import PaidAnswers, request_key, token_count
 from lang1_assets.ops.served.errors import RedrawError, RefusedError, ServedError
 from lang1_assets.ops.served.logprobs import token_at
 from lang1_assets.ops.served.prompt_forms import PromptTokenizer
-from lang1_assets.ops.served.wording import BIAS, Body, Wording, echoed_logprob, forced_logprob, listed_letters
+from lang1_assets.ops.served.wording import BIAS, PROBE, Body, Wording, echoed_logprob, forced_logprob, listed_letters
 
-PROBE = "A patient is admitted with chest pain.\nQuestion: Is this a probe?\nOptions:\nA. No\nB. Yes\nAnswer:"
 FEW_LOGPROBS = 5
 """As many as OpenAI's own API gives."""
 TOLERANCE = 0.05

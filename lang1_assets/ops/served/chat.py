@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lang1_assets.ops.served.answers import parse_answer
 from lang1_assets.ops.served.asking import PaidAnswers
-from lang1_assets.ops.served.errors import Reason, RefusedError, TransientError
+from lang1_assets.ops.served.errors import Reason, RefusedError, ServedError, TransientError
 from lang1_assets.ops.served.model import Sampling
+from lang1_assets.ops.served.wording import PROBE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,18 +39,36 @@ class ChatScorer:
         self._sampling = sampling
         self._seed = seed
 
+    def check(self) -> None:
+        """Ask a question of our own, so that a server that refuses them all is no list of refused notes.
+
+        Raises:
+            ServedError: it refuses that too.
+        """
+        try:
+            self._sample(PROBE, 0)
+        except RefusedError as error:
+            model = self._paid.client.model
+            raise ServedError(
+                f"the server at {model.url} refuses every question to model '{model.name}' ({error.reason}); it may not know a "
+                "field of the request (extra: {FIELD: null} takes one out) or have no chat template"
+            ) from None
+
     def answers(self, prompt: str) -> Answers:
         """One request a sample, each with a seed of its own: servers give the answers of one request the same seed, or ignore
         how many were asked for.
         """
-        options: list[int | None] = []
         try:
-            for number in range(self._sampling.num_samples):
-                held = self._paid.ask("chat/completions", self._body(prompt, number), self._read, self._letters, number)
-                options.append(held["option"])
+            options = tuple(self._sample(prompt, number) for number in range(self._sampling.num_samples))
         except RefusedError as error:
             return Answers(options=(), reason=error.reason)
-        return Answers(options=tuple(options))
+        return Answers(options=options)
+
+    def _sample(self, prompt: str, number: int) -> int | None:
+        body = self._body(prompt, number)
+        held = self._paid.ask("chat/completions", body, self._read, self._letters, number)
+        option: int | None = held["option"]
+        return option
 
     def _body(self, prompt: str, number: int) -> dict[str, Any]:
         model = self._paid.client.model

@@ -107,7 +107,8 @@ class HarnessServedModel(LocalCompletionsAPI):
     def _loglikelihood_tokens(self, requests: Sequence[Any], **kwargs: Any) -> list[tuple[float, bool]]:
         """(log-probability, whether it is the likeliest) of each request's option; requests with one prompt go together."""
         self._check_lengths(requests)
-        order = sorted(range(len(requests)), key=lambda number: requests[number][1])
+        # By option too: the same questions in another order are then the same in the ledger.
+        order = sorted(range(len(requests)), key=lambda number: requests[number][1:])
         groups = [
             (prompt, [(number, requests[number][2]) for number in numbers])
             for prompt, numbers in groupby(order, key=lambda number: requests[number][1])

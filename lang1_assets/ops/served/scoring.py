@@ -81,6 +81,7 @@ def score_served(
         paid = PaidAnswers(client, kept)
         if sampling is not None:
             chat = ChatScorer(paid, letters, sampling, seed)
+            chat.check()
             answers = ask_all(chat.answers, unique, client, on_progress)
             return sampled_scores([answers[row] for row in rows], len(letters), sampling, client.meter.usage())
         tokenizer = PromptTokenizer(model.tokenizer) if model.tokenizer else None

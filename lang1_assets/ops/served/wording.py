@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from lang1_assets.ops.served.logprobs import SPACES, letter_logprobs, token_at
 
+PROBE = "A patient is admitted with chest pain.\nQuestion: Is this a probe?\nOptions:\nA. No\nB. Yes\nAnswer:"
+"""A question of our own, for finding out what a server can do."""
 BIAS = 100.0
 """The largest that the API allows."""
 

@@ -57,8 +57,8 @@ def llama_port(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> 
         process.wait()
 
 
-def wait_until_healthy(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(300):
+def wait_until_healthy(port: int, process: "subprocess.Popen[bytes]", log: Path, seconds: int = 30) -> None:
+    for _ in range(10 * seconds):
         assert process.poll() is None, f"the server ended: {log.read_text()[-500:]}"
         try:
             with urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
@@ -67,7 +67,7 @@ def wait_until_healthy(port: int, process: "subprocess.Popen[bytes]", log: Path)
         except (URLError, ConnectionError):
             pass
         time.sleep(0.1)
-    raise AssertionError("the server did not start in 30 seconds")
+    raise AssertionError(f"the server did not start in {seconds} seconds: {log.read_text()[-500:]}")
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lang1_assets.ops.served.chat import Answers, sample_seed, sampled, shares
+from lang1_assets.ops.served.errors import ServedError
 from lang1_assets.ops.served.model import GREEDY, TEN_SAMPLES, Sampling, ServedModel
 from lang1_assets.ops.served.prompt_forms import PromptTokenizer
 from lang1_assets.ops.served.scoring import score_served
@@ -82,7 +83,8 @@ def test_samples_that_were_paid_for_are_not_asked_for_again(
             questions.prompts[:3], questions.letters, model, tmp_path / "ledger", sampling=TEN_SAMPLES
         )
     assert len(proxy.bodies) == 3 * 6
-    assert scores.usage.num_from_ledger == 3 * 4
+    # The question that is asked before any of them too.
+    assert scores.usage.num_from_ledger == 3 * 4 + 1
     assert len({body["seed"] for body in proxy.bodies}) == 18
 
 
@@ -92,11 +94,20 @@ def test_the_instruction_is_a_system_message(
     with faulty_proxy(llama_port) as proxy:
         model = replace(chat, url=proxy.url, instruction="One letter.", extra={"max_tokens": None, "n_predict": 1})
         score_served(questions.prompts[:1], questions.letters, model, tmp_path / "ledger", sampling=GREEDY)
-    (body,) = proxy.bodies
+    probe, body = proxy.bodies
+    assert "Is this a probe?" in probe["messages"][1]["content"]
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert body["messages"][1]["content"] == questions.prompts[0]
     assert "max_tokens" not in body
     assert body["top_p"] == 1.0
+
+
+def test_a_server_that_refuses_everything_is_no_list_of_refused_notes(
+    chat: ServedModel, questions: Questions, tmp_path: Path
+) -> None:
+    broken = replace(chat, extra={"temperature": "hot"})
+    with pytest.raises(ServedError, match=r"refuses every question to model 'tiny' \(refused_by_server"):
+        score_served(questions.prompts, questions.letters, broken, tmp_path / "ledger", sampling=TEN_SAMPLES)
 
 
 def test_shares_count_valid_answers() -> None:
