@@ -17,6 +17,7 @@ from lang1_assets.ops.figures import (
     Form,
     Sheet,
     line_height,
+    text_width,
     wrapped,
 )
 from lang1_assets.ops.report.svg import round_ticks
@@ -91,7 +92,9 @@ def draw_forest(sheet: Sheet, corner: tuple[float, float], width: float, forest:
     left, right = x + LABELS + COUNTS + 10, x + width - VALUES
     at = scale(forest, left, right)
     sheet.text((x, y + 14), forest.title, size=13, bold=True)
-    sheet.text((left - 10, y + 36), "n", size=SIZE, color=SOFT, align="right")
+    # Beside the title, or beside the first heading where the title is too long.
+    is_long = x + text_width(forest.title, 13, bold=True) > left - 24
+    sheet.text((left - 10, y + (36 if is_long else 14)), "n", size=SIZE, color=SOFT, align="right")
     top = y = y + 20
     for section in forest.sections:
         y = sheet.lines((x, y + 4), section.heading, width, size=SIZE, color=SOFT) + 2
