@@ -98,7 +98,7 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
     print(f"profile {settings.name}, variant {variant}; everything is written to {lang1_home()}", flush=True)
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
-        close_dead_runs(instance, job)
+        close_dead_runs(instance)
         made = getattr(definitions, f"{job}_job")
         result = dg.execute_job(
             dg.reconstructable(made),
@@ -121,12 +121,15 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
     return 0
 
 
-def close_dead_runs(instance: dg.DagsterInstance, job: str) -> None:
-    """Mark runs that a killed process left behind as failed, and free their place in the accelerator pool."""
+def close_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs that a killed process left behind as failed, and free their place in the accelerator pool.
+
+    Of whichever job: a corpus run would wait forever for the place of a demo.
+    """
     import dagster as dg
     import psutil
 
-    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.STARTED])):
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         pid = run.tags.get(PID_TAG)
         if pid is not None and not psutil.pid_exists(int(pid)):
             instance.report_run_failed(run, "its process was killed; the next run goes on from what it had finished")

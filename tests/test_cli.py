@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from lang1_assets.cli import PID_TAG, close_dead_runs
 from tests.ops.test_leaderboard import predictions
 from tests.ops.test_side_by_side import leave
 
@@ -72,3 +74,21 @@ def test_two_evaluations_side_by_side_and_numbers_made_again(tmp_path: Path) -> 
     assert missing.returncode != 0
     assert "joint_evaluation/nobody: expected predictions.parquet" in missing.stderr
     assert "Traceback" not in missing.stderr
+
+
+def test_runs_of_killed_processes_are_closed_whichever_job_they_are_of() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {"killed": str(gone.pid), "alive": str(os.getpid()), "from the browser": None}
+        runs = {}
+        for name, pid in tags.items():
+            run = dg.DagsterRun(
+                job_name=f"{name} job".replace(" ", "_"),
+                status=dg.DagsterRunStatus.STARTED,
+                tags={} if pid is None else {PID_TAG: pid},
+            )
+            runs[name] = instance.add_run(run).run_id
+        close_dead_runs(instance)
+        status = {name: instance.get_run_by_id(run_id).status.value for name, run_id in runs.items()}
+    assert status == {"killed": "FAILURE", "alive": "STARTED", "from the browser": "STARTED"}
