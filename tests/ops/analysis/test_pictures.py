@@ -107,3 +107,20 @@ def test_a_single_warning_keeps_its_color(color):
     wanted = tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
     found = Image.open(io.BytesIO(png)).convert("RGB").getcolors(2**24)
     assert min(sum(abs(a - b) for a, b in zip(pixel, wanted, strict=True)) for _, pixel in found) < 30
+
+
+@pytest.mark.parametrize("num_notes", [0, 6])
+def test_with_too_few_notes_there_is_still_a_picture(num_notes):
+    predictions, examples = scored(12)
+    chosen = predictions.head(num_notes)
+    rows = [] if chosen.is_empty() else strata_rows(chosen, examples, "joint", 20, HOW)
+    months = [] if chosen.is_empty() else drift_rows(chosen, examples, "joint", HOW)
+    patients = [] if chosen.is_empty() else overlap_rows(chosen, examples, "joint", set(), HOW)[0]
+    for wide in (True, False):
+        look = {"is_synthetic": True, "wide": wide, "form": "svg"}
+        for picture in (
+            pictures.strata_picture(rows, MODEL, "test", **look),
+            pictures.overlap_picture(patients, MODEL, "test", **look),
+            drift_picture(months, MODEL, **look),
+        ):
+            assert b"(synthetic data)" in picture
