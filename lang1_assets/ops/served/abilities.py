@@ -16,7 +16,16 @@ from lang1_assets.ops.served.asking import PaidAnswers, request_key, token_count
 from lang1_assets.ops.served.errors import RedrawError, RefusedError, ServedError
 from lang1_assets.ops.served.logprobs import token_at
 from lang1_assets.ops.served.prompt_forms import PromptTokenizer
-from lang1_assets.ops.served.wording import BIAS, PROBE, Body, Wording, echoed_logprob, forced_logprob, listed_letters
+from lang1_assets.ops.served.wording import (
+    BIAS,
+    PROBE,
+    Body,
+    Prompt,
+    Wording,
+    echoed_logprob,
+    forced_logprob,
+    listed_letters,
+)
 
 FEW_LOGPROBS = 5
 """As many as OpenAI's own API gives."""
@@ -84,7 +93,7 @@ class Prober:
             return "text", "no_such_token" if added == 0 else "unknown"
         return "text", "added_by_server" if added == 1 else "left_out" if added == 0 else "unknown"
 
-    def _wording(self, prompt: str | list[int]) -> tuple[Wording, Names]:
+    def _wording(self, prompt: Prompt) -> tuple[Wording, Names]:
         """The first way of asking, the most telling ones first, that the server does not refuse."""
         for count in dict.fromkeys((self._model.top_logprobs, FEW_LOGPROBS)):
             for asks_for_ids in (True, False) if self._ids else (False,):
@@ -99,7 +108,7 @@ class Prober:
             f"also for {FEW_LOGPROBS} of them; serve it with them, or give it as kind: chat"
         )
 
-    def _rescue(self, prompt: str | list[int], wording: Wording, names: Names) -> Rescue:
+    def _rescue(self, prompt: Prompt, wording: Wording, names: Names) -> Rescue:
         if self._ids is not None:
             forced = [self._forced(prompt, number, wording) for number in range(len(self._ids))]
             found = [math.exp(value) for value in forced if value is not None]
@@ -108,18 +117,18 @@ class Prober:
                 return "forced" if sum(found) < 1 + TOLERANCE else self._biased(prompt, wording, names)
         return "echo" if self._hears_echo(prompt, wording) else "none"
 
-    def _forced(self, prompt: str | list[int], number: int, wording: Wording) -> float | None:
+    def _forced(self, prompt: Prompt, number: int, wording: Wording) -> float | None:
         assert self._ids is not None
         answer = self._try(wording.forced(prompt, self._ids[number]))
         return forced_logprob(answer, self._letters[number], self._ids[number]) if answer else None
 
-    def _biased(self, prompt: str | list[int], wording: Wording, names: Names) -> Rescue:
+    def _biased(self, prompt: Prompt, wording: Wording, names: Names) -> Rescue:
         assert self._ids is not None
         answer = self._try(wording.question(prompt, dict.fromkeys(self._ids, BIAS)))
         ids = self._ids if names == "ids" else None
         return "none" if answer is None or None in listed_letters(answer, self._letters, ids) else "biased"
 
-    def _hears_echo(self, prompt: str | list[int], wording: Wording) -> bool:
+    def _hears_echo(self, prompt: Prompt, wording: Wording) -> bool:
         answer = self._try(wording.echo(prompt, self._letters[0], self._ids[0] if self._ids else None))
         try:
             return answer is not None and echoed_logprob(answer, self._letters[0]) is not None

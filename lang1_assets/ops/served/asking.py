@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from lang1_assets.ops.served.client import ServedClient
 from lang1_assets.ops.served.errors import StoppedError
 from lang1_assets.ops.served.ledger import Ledger
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=Hashable)
 Result = TypeVar("Result")
 
 READING = 1
@@ -76,26 +76,27 @@ def ask_all(
     client: ServedClient,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
-    """One result an item, in their order; `max_concurrent` threads ask.
+    """One result an item, in their order; `max_concurrent` threads ask, and an item that comes twice is asked once.
 
     Raises:
         ServedError: an item failed. No question is asked after it; answers on their way are kept.
     """
-    results: dict[int, Result] = {}
+    results: dict[Item, Result] = {}
+    unique = list(dict.fromkeys(items))
     with ThreadPoolExecutor(client.model.max_concurrent, thread_name_prefix="served") as pool:
-        futures = {pool.submit(ask, item): number for number, item in enumerate(items)}
+        futures = {pool.submit(ask, item): item for item in unique}
         try:
             for future in as_completed(futures):
                 results[futures[future]] = future.result()
-                if len(results) % max(len(items) // 20, 1) == 0:
-                    on_progress(f"{len(results)} of {len(items)} notes answered")
+                if len(results) % max(len(unique) // 20, 1) == 0:
+                    on_progress(f"{len(results)} of {len(unique)} notes answered")
         except BaseException as error:
             client.pace.stop.set()
             pool.shutdown(cancel_futures=True)
             if isinstance(error, StoppedError):
                 raise first_error(futures) or error from None
             raise
-    return [results[number] for number in range(len(items))]
+    return [results[item] for item in items]
 
 
 def first_error(futures: Iterable[Future[Any]]) -> BaseException | None:

@@ -124,6 +124,8 @@ class ServedClient:
         try:
             status, headers, content = self._exchange(url, body)
         except httpx2.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise ServedError(f"{shown(url)}: its certificate is not trusted; set certificate_authority") from None
             raise TransientError(f"no answer ({type(error).__name__})") from None
         if status != 200:
             self._raise_for(url, status, headers, content)
@@ -138,15 +140,15 @@ class ServedClient:
     def _exchange(self, url: httpx2.URL, body: dict[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
         """Status, headers and the whole content, within the time for all of it: a server may also drip."""
         deadline = time.monotonic() + self.model.answer_timeout_seconds
-        parts: list[bytes] = []
+        content = bytearray()
         with self._client.stream("POST", url, json=body) as response:
             for part in response.iter_bytes():
-                parts.append(part)
+                content += part
                 if time.monotonic() > deadline:
                     raise httpx2.ReadTimeout("the answer takes too long", request=response.request)
-                if sum(map(len, parts)) > MAX_ANSWER_BYTES:
+                if len(content) > MAX_ANSWER_BYTES:
                     raise ServedError(f"{shown(url)}: an answer of more than {MAX_ANSWER_BYTES} bytes")
-            return response.status_code, response.headers, b"".join(parts)
+            return response.status_code, response.headers, bytes(content)
 
     def _raise_for(self, url: httpx2.URL, status: int, headers: httpx2.Headers, content: bytes) -> None:
         where = shown(url)

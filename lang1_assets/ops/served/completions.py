@@ -16,7 +16,15 @@ from lang1_assets.ops.served.abilities import Abilities
 from lang1_assets.ops.served.asking import PaidAnswers
 from lang1_assets.ops.served.errors import Reason, RefusedError
 from lang1_assets.ops.served.logprobs import NOTHING
-from lang1_assets.ops.served.wording import BIAS, Body, best_logprob, echoed_logprob, forced_logprob, listed_letters
+from lang1_assets.ops.served.wording import (
+    BIAS,
+    Body,
+    Prompt,
+    best_logprob,
+    echoed_logprob,
+    forced_logprob,
+    listed_letters,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,7 @@ class CompletionsScorer:
         self._ids = list(letter_ids) if letter_ids is not None else None
         self._abilities = abilities
 
-    def score(self, form: str | list[int]) -> NoteScore:
+    def score(self, form: Prompt) -> NoteScore:
         """Of a prompt as text or as ids, whichever the abilities say."""
         try:
             found = self.logprobs(form)
@@ -64,7 +72,7 @@ class CompletionsScorer:
         logprobs = np.array(found.values, dtype=np.float64)
         return normalized(logprobs, found.num_missing, is_biased=self._abilities.rescue == "biased")
 
-    def logprobs(self, form: str | list[int]) -> LetterLogprobs:
+    def logprobs(self, form: Prompt) -> LetterLogprobs:
         """Raises RefusedError when the server does not take the prompt."""
         values, best = self._listed(form) if self._abilities.list_is_exact else ([None] * len(self._letters), None)
         missing = [number for number, value in enumerate(values) if value is None]
@@ -73,7 +81,7 @@ class CompletionsScorer:
         num_missing = len(missing) if self._abilities.list_is_exact else 0
         return LetterLogprobs(values=values, num_missing=num_missing, best=best)
 
-    def _listed(self, form: str | list[int]) -> tuple[list[float | None], float | None]:
+    def _listed(self, form: Prompt) -> tuple[list[float | None], float | None]:
         """Of each letter and of the most likely token, from one list."""
         body = self._abilities.question(form, self._bias())
         ids = self._ids if self._abilities.token_names == "ids" else None
@@ -90,7 +98,7 @@ class CompletionsScorer:
             return None
         return dict.fromkeys(self._ids if self._abilities.rescue == "biased" else self._ids[:1], BIAS)
 
-    def _single(self, form: str | list[int], number: int) -> float | None:
+    def _single(self, form: Prompt, number: int) -> float | None:
         """The log-probability of one letter, by a request of its own; None where the server has no way to tell."""
         if self._abilities.rescue in ("none", "biased"):
             return None

@@ -35,7 +35,7 @@ NAME = "lang1-served"
 ENDPOINT = "/completions"
 PROBED_LETTERS = ("A", "B")
 
-Option = tuple[int, list[int]]
+Option = tuple[int, tuple[int, ...]]
 """Which request, and the option's token ids."""
 
 
@@ -110,7 +110,7 @@ class HarnessServedModel(LocalCompletionsAPI):
         # By option too: the same questions in another order are then the same in the ledger.
         order = sorted(range(len(requests)), key=lambda number: requests[number][1:])
         groups = [
-            (prompt, [(number, requests[number][2]) for number in numbers])
+            (tuple(prompt), tuple((number, tuple(requests[number][2])) for number in numbers))
             for prompt, numbers in groupby(order, key=lambda number: requests[number][1])
         ]
         answers = ask_all(lambda group: self._options(*group), groups, self._paid.client)
@@ -125,12 +125,12 @@ class HarnessServedModel(LocalCompletionsAPI):
                 "of the note: raise max_length to the model's context, or write the tasks with fewer note_tokens"
             )
 
-    def _options(self, prompt: list[int], options: list[Option]) -> dict[int, tuple[float, bool]]:
+    def _options(self, prompt: tuple[int, ...], options: tuple[Option, ...]) -> dict[int, tuple[float, bool]]:
         if prompt and self.abilities.rescue == "forced" and all(len(ids) == 1 for _, ids in options):
             return self._letters(prompt, options)
         return {number: self._read_back(prompt, ids) for number, ids in options}
 
-    def _letters(self, prompt: list[int], options: list[Option]) -> dict[int, tuple[float, bool]]:
+    def _letters(self, prompt: tuple[int, ...], options: tuple[Option, ...]) -> dict[int, tuple[float, bool]]:
         """Of options that are one token each."""
         letter_ids = [ids[0] for _, ids in options]
         names = [self.tokenizer.decode([token]).strip() for token in letter_ids]
@@ -142,7 +142,7 @@ class HarnessServedModel(LocalCompletionsAPI):
             result[number] = (value, found.best is not None and value >= found.best)
         return result
 
-    def _read_back(self, prompt: list[int], option: list[int]) -> tuple[float, bool]:
+    def _read_back(self, prompt: tuple[int, ...], option: tuple[int, ...]) -> tuple[float, bool]:
         """Of an option of any length: the prompt with it at its end is read back."""
         body = {"model": self.model, **self.abilities.echo(prompt + option[:-1], "", option[-1])}
         last = len(prompt) + len(option)

@@ -60,8 +60,9 @@ class Ledger:
             if key in self._answers:
                 raise LedgerError(f"{self.path}: the answer {key[:12]} was paid for twice; two questions share a key")
             _write_all(self._file, line.encode())
-            os.fsync(self._file)
             self._answers[key] = answer
+        # Not under the lock: threads then wait for the disk together, not one after another.
+        os.fsync(self._file)
 
     def _reserve(self) -> None:
         try:

@@ -20,13 +20,13 @@ class PromptTokenizer:
         """None for models that know no beginning-of-text token, such as Qwen's."""
         self.fingerprint = tokenizer_sha256(folder)
 
-    def ids(self, prompt: str) -> list[int]:
+    def ids(self, prompt: str) -> tuple[int, ...]:
         """Beginning-of-text first; what looks like a special token in a note stays text."""
         return self.batch_ids([prompt])[0]
 
-    def batch_ids(self, prompts: Sequence[str]) -> list[list[int]]:
-        start = [] if self.bos_id is None else [self.bos_id]
-        return [start + ids.tolist() for ids in encode_batch(self._folder, prompts)]
+    def batch_ids(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
+        start = () if self.bos_id is None else (self.bos_id,)
+        return [(*start, *ids.tolist()) for ids in encode_batch(self._folder, prompts)]
 
     def letter_ids(self, letters: Sequence[str]) -> list[int]:
         """Raises TokenizerError when a letter is not one token."""

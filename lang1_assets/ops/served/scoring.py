@@ -19,6 +19,7 @@ from lang1_assets.ops.served.errors import Reason, ServedError
 from lang1_assets.ops.served.ledger import Ledger
 from lang1_assets.ops.served.model import Sampling, ServedModel
 from lang1_assets.ops.served.prompt_forms import PromptTokenizer
+from lang1_assets.ops.served.wording import Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,24 +74,20 @@ def score_served(
     if (sampling is not None) != (model.api == "chat"):
         raise ValueError(f"sampling is for chat models and needed there; api is '{model.api}', sampling {sampling}")
     check_encodable(prompts)
-    # A text that comes twice is asked about once.
-    unique = list(dict.fromkeys(prompts))
-    row_of = {prompt: number for number, prompt in enumerate(unique)}
-    rows = [row_of[prompt] for prompt in prompts]
     with Ledger(ledger) as kept, ServedClient(model) as client:
         paid = PaidAnswers(client, kept)
         if sampling is not None:
             chat = ChatScorer(paid, letters, sampling, seed)
             chat.check()
-            answers = ask_all(chat.answers, unique, client, on_progress)
-            return sampled_scores([answers[row] for row in rows], len(letters), sampling, client.meter.usage())
+            answers = ask_all(chat.answers, prompts, client, on_progress)
+            return sampled_scores(answers, len(letters), sampling, client.meter.usage())
         tokenizer = PromptTokenizer(model.tokenizer) if model.tokenizer else None
         abilities = find_abilities(paid, letters, tokenizer)
         scorer = CompletionsScorer(paid, letters, tokenizer.letter_ids(letters) if tokenizer else None, abilities)
         as_ids = tokenizer is not None and abilities.prompt_form == "token_ids"
-        forms: Sequence[str | list[int]] = tokenizer.batch_ids(unique) if tokenizer and as_ids else unique
+        forms: Sequence[Prompt] = tokenizer.batch_ids(prompts) if tokenizer and as_ids else prompts
         notes = ask_all(scorer.score, forms, client, on_progress)
-        return listed_scores([notes[row] for row in rows], len(letters), asdict(abilities), client.meter.usage())
+        return listed_scores(notes, len(letters), asdict(abilities), client.meter.usage())
 
 
 def check_encodable(prompts: Sequence[str]) -> None:

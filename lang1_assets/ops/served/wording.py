@@ -14,6 +14,8 @@ BIAS = 100.0
 """The largest that the API allows."""
 
 Body = dict[str, Any]
+Prompt = str | tuple[int, ...]
+"""As text or as token ids, whichever the server takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class Wording:
     ignores_end: bool
     """Whether `ignore_eos` is sent: llama.cpp gives no log-probabilities when the token that it drew ends the text."""
 
-    def question(self, prompt: str | Sequence[int], bias: dict[int, float] | None = None) -> Body:
+    def question(self, prompt: Prompt, bias: dict[int, float] | None = None) -> Body:
         """One token after the prompt, with the most likely ones.
 
         At temperature 1: a server that divides by the temperature before it takes the logarithm would give other numbers.
@@ -42,15 +44,13 @@ class Wording:
             "logit_bias": {str(token): value for token, value in bias.items()} if bias else None,
         }
 
-    def forced(self, prompt: str | Sequence[int], letter_id: int) -> Body:
+    def forced(self, prompt: Prompt, letter_id: int) -> Body:
         """The same, with a bias that leaves no other token to draw."""
         return {**self.question(prompt, {letter_id: BIAS}), "logprobs": 1}
 
-    def echo(self, prompt: str | Sequence[int], letter: str, letter_id: int | None) -> Body:
+    def echo(self, prompt: Prompt, letter: str, letter_id: int | None) -> Body:
         """The prompt with a letter after it, to be read back; one more token, because some servers refuse to write none."""
-        continued: str | list[int] = (
-            f"{prompt} {letter}" if isinstance(prompt, str) else [*prompt, cast(int, letter_id)]
-        )
+        continued: Prompt = f"{prompt} {letter}" if isinstance(prompt, str) else (*prompt, cast(int, letter_id))
         return {**self.question(continued), "logprobs": 1, "return_tokens_as_token_ids": None, "echo": True}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -110,10 +111,14 @@ def plain(status: int, content: bytes, extra: str = "") -> bytes:
 
 
 @contextmanager
-def faulty_proxy(server_port: int, fault_of: Callable[[int], Fault] = lambda number: None) -> Iterator[FaultyProxy]:
+def faulty_proxy(
+    server_port: int,
+    fault_of: Callable[[int], Fault] = lambda number: None,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[FaultyProxy]:
     proxy = FaultyProxy(server_port, fault_of)
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(proxy.handle, "127.0.0.1", 0, limit=1 << 24))
+    server = loop.run_until_complete(asyncio.start_server(proxy.handle, "127.0.0.1", 0, limit=1 << 24, ssl=tls))
     proxy.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

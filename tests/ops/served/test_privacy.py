@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import ssl
+import subprocess
 import tempfile
 import threading
 import traceback
@@ -126,6 +128,32 @@ def test_a_named_proxy_must_be_allowed_too(served: ServedModel, questions: Quest
         with pytest.raises(ServedError, match="no answer"):
             score_served(questions.prompts[:1], questions.letters, model, tmp_path / "ledger")
         assert listener.num_connections == 1
+
+
+def test_https_is_to_a_server_that_proves_who_it_is(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the hospital's own authority, where the profile names it; what the environment names is not looked at."""
+    certificate, context = self_signed(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with faulty_proxy(llama_port, tls=context) as proxy:
+        model = replace(served, url=proxy.url.replace("http:", "https:"), max_retries=0)
+        with pytest.raises(ServedError, match="its certificate is not trusted; set certificate_authority"):
+            score_served([CANARY], questions.letters, model, tmp_path / "ledger")
+        assert proxy.bodies == []
+        trusting = replace(model, certificate_authority=certificate, max_retries=8)
+        scores = score_served(questions.prompts[:2], questions.letters, trusting, tmp_path / "ledger")
+    assert scores.not_scored == {}
+
+
+def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    certificate, key = folder / "server.pem", folder / "server.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=tests"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
 
 
 @pytest.mark.parametrize(
