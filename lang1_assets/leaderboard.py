@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets import scored
-from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, materialized
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
@@ -125,56 +125,10 @@ def same_prompts(found: Sequence[Artifact], split: str) -> dg.AssetCheckResult:
 
 def tables(entries: Sequence[dict[str, Any]]) -> str:
     """A table a task, the best model first."""
-    return "\n\n".join(
-        table(TASKS[task].title, [entry for entry in entries if entry["task"] == task])
-        for task in dict.fromkeys(entry["task"] for entry in entries)
-    )
+    from lang1_assets.ops.leaderboard import HEADER, cells
 
-
-def table(title: str, entries: Sequence[dict[str, Any]]) -> str:
-    lines = [
-        f"**{title}**",
-        "",
-        "| model | | notes | AUROC | 95 % interval | from 10 samples | below the best, same notes | p | answers |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    return "\n".join([*lines, *(line(entry) for entry in entries)])
-
-
-def line(entry: dict[str, Any]) -> str:
-    ten = "-" if entry["auroc_of_ten_samples"] is None else f"{entry['auroc_of_ten_samples']:.3f}"
-    cells = [
-        entry["model"],
-        entry["mode"].replace("_", "-"),
-        f"{entry['n']:,}",
-        f"{entry['auroc']:.3f}",
-        interval(entry["low"], entry["high"]),
-        f"{ten} (all it has)" if entry["is_sampled"] else ten,
-        below(entry),
-        "-" if entry["p_value"] is None else f"{entry['p_value']:.3f}",
-        answers(entry),
-    ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def below(entry: dict[str, Any]) -> str:
-    if entry["best"] == f"{entry['model']}, {entry['mode']}":
-        return "best"
-    if entry["below_best"] is None:
-        return f"{entry['common']} notes in common: too few"
-    return f"{entry['below_best']:.3f} ({interval(entry['below_best_low'], entry['below_best_high'])}; {entry['common']:,})"
-
-
-def answers(entry: dict[str, Any]) -> str:
-    said = []
-    if entry["invalid_share"] is not None:
-        said.append(f"{entry['invalid_share']:.1%} invalid")
-    if entry["num_rescued"]:
-        said.append(f"{entry['num_rescued']} asked again for letters")
-    if entry["num_not_scored"]:
-        said.append(f"{entry['num_not_scored']} not scored")
-    return ", ".join(said) or "-"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.3f} - {high:.3f}"
+    shown = []
+    for task in dict.fromkeys(entry["task"] for entry in entries):
+        rows = [cells(entry) for entry in entries if entry["task"] == task]  # type: ignore[arg-type]
+        shown.append(f"**{TASKS[task].title}**\n\n{markdown_table(HEADER, rows).md_str}")
+    return "\n\n".join(shown)

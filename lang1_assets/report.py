@@ -31,6 +31,7 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         deps=[
             *(f"{mode}_evaluation" for mode in modes_of(settings)),
             "trajectory_evaluation",
+            "leaderboard",
             "corpus_statistics",
             "cohort_counts",
             "rejects",
@@ -48,13 +49,14 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         shared = [store.get(name) for name in ("warehouse", "clean_notes", *(f"{task}_examples" for task in TASKS))]
         models = [store.get(f"pretrained_model/{variant}") for variant in dict.fromkeys(v for _, v in found)]
         trajectories = [item for model in models if (item := trajectory_of(store, model))]
-        inputs = [*found.values(), *shared, *models, *trajectories]
+        board = store.find("leaderboard")
+        inputs = [*found.values(), *shared, *models, *trajectories, *([board] if board else [])]
 
         def make(work: Path) -> dict[str, Any]:
             # Jinja and scipy take their time to import; the definitions do without them.
             from lang1_assets.ops.report import write_report
 
-            data = gather(settings, store, tracking, found, models, inputs)
+            data = gather(settings, store, tracking, found, models, inputs, leaderboard_entries(board))
             write_report(data, work)
             return {"num_rows": len(data.rows), "num_models": len(models)}
 
@@ -74,6 +76,10 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         )
 
     return _report
+
+
+def leaderboard_entries(artifact: Artifact | None) -> tuple[Any, ...]:
+    return () if artifact is None else tuple(json.loads((artifact.path / "leaderboard.json").read_text()))
 
 
 def modes_of(settings: Settings) -> tuple[str, ...]:
@@ -97,6 +103,7 @@ def gather(
     found: dict[tuple[str, str], Artifact],
     models: list[Artifact],
     inputs: list[Artifact],
+    leaderboard: tuple[Any, ...],
 ) -> Any:
     from lang1_assets.ops.report import ReportData, sources
 
@@ -109,6 +116,7 @@ def gather(
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         model=main.name.split("/")[1],
         rows=tuple(row for key, artifact in found.items() for row in rows_of(key, artifact, tracking)),
+        leaderboard=leaderboard,
         models=tuple(model_summary(model) for model in models),
         artifacts=tuple(artifact_link(item, tracking) for item in inputs),
         calibration=tuple(item for key, artifact in found.items() for item in calibrations(settings, key, artifact)),

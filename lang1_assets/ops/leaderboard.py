@@ -141,3 +141,46 @@ def difference_to(
 
 def on(predictions: pl.DataFrame, task: str, split: str) -> pl.DataFrame:
     return predictions.filter(pl.col("task") == task, pl.col("split") == split)
+
+
+HEADER = ("Model", "Mode", "Notes", "AUROC", "95 % interval", "From 10 samples", "Below the best", "p", "Answers")
+
+
+def cells(entry: Entry) -> list[str]:
+    """A line of the leaderboard under `HEADER`, as people read it."""
+    ten = entry["auroc_of_ten_samples"]
+    return [
+        entry["model"],
+        entry["mode"].replace("_", "-"),
+        f"{entry['n']:,}",
+        f"{entry['auroc']:.3f}",
+        interval_text(entry["low"], entry["high"]),
+        "-" if ten is None else f"{ten:.3f}" + (" (all it has)" if entry["is_sampled"] else ""),
+        below_text(entry),
+        "-" if entry["p_value"] is None else f"{entry['p_value']:.3f}",
+        answers_text(entry),
+    ]
+
+
+def below_text(entry: Entry) -> str:
+    if entry["best"] == f"{entry['model']}, {entry['mode']}":
+        return "best"
+    if entry["below_best"] is None:
+        return f"too few notes in common ({entry['common']})"
+    interval = interval_text(entry["below_best_low"], entry["below_best_high"])
+    return f"{entry['below_best']:.3f} ({interval}) on {entry['common']:,}"
+
+
+def answers_text(entry: Entry) -> str:
+    said = []
+    if entry["invalid_share"] is not None:
+        said.append(f"{entry['invalid_share']:.1%} invalid")
+    if entry["num_rescued"]:
+        said.append(f"{entry['num_rescued']} asked again for letters")
+    if entry["num_not_scored"]:
+        said.append(f"{entry['num_not_scored']} not scored")
+    return ", ".join(said) or "-"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.3f} - {high:.3f}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lang1_assets.ops.bootstrap import NUM_RESAMPLES
+from lang1_assets.ops.leaderboard import Entry
 from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow
 from lang1_assets.ops.schemas import SPLITS
 from lang1_assets.ops.tasks import TASKS, Task
@@ -172,6 +173,8 @@ class ReportData:
     """The splits that the source has, in order; those after `val` are tests."""
     switched_off: Mapping[str, str] = field(default_factory=dict)
     """Task -> why the source cannot supply it: `the source has no claims that passed staging`."""
+    leaderboard: tuple[Entry, ...] = ()
+    """Every evaluated model on the headline test, those from elsewhere included."""
     models: tuple[ModelSummary, ...] = ()
     artifacts: tuple[ArtifactLink, ...] = ()
     calibration: tuple[TaskCalibration, ...] = ()

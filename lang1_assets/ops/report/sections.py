@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lang1_assets.ops.leaderboard import HEADER, cells
 from lang1_assets.ops.report import figures, pretraining_figures, result_tables, run_tables
 from lang1_assets.ops.report.data import ReportData, split_title
 from lang1_assets.ops.report.figures import ORACLE_BAR, ORACLE_SERIES, TRAINED_SERIES, Series
 from lang1_assets.ops.report.run_tables import SIGNIFICANCE
 from lang1_assets.ops.report.summary import headline_rows
-from lang1_assets.ops.report.tables import Table
+from lang1_assets.ops.report.tables import Table, table
 from lang1_assets.ops.results import JOINT, switched_off_lines
 from lang1_assets.ops.tasks import TASKS
 
@@ -46,6 +47,7 @@ class Section:
 def build_sections(data: ReportData) -> list[Section]:
     return [
         results_section(data),
+        leaderboard_section(data),
         drift_section(data),
         calibration_section(data),
         pretraining_section(data),
@@ -95,6 +97,29 @@ def results_section(data: ReportData) -> Section:
         tables=(result_tables.headline_table(data), *([matrix] if matrix else [])),
         folded=(result_tables.all_results_table(data.rows),),
         missing=missing,
+    )
+
+
+def leaderboard_section(data: ReportData) -> Section:
+    """The project's own models and those from elsewhere, the best first, a table a task."""
+    board = [entry for entry in data.leaderboard if entry["split"] == data.headline_split]
+    found = {task.title: [entry for entry in board if entry["task"] == name] for name, task in data.tasks.items()}
+    tables = tuple(
+        table(f"{title}, {data.headline_title}", HEADER, [cells(entry) for entry in entries], num_labels=2)
+        for title, entries in found.items()
+        if entries
+    )
+    if not tables:
+        return Section(anchor="leaderboard", title="Leaderboard", missing=("The asset 'leaderboard' was not made.",))
+    return Section(
+        anchor="leaderboard",
+        title="Leaderboard" + (" (synthetic data)" if data.is_synthetic else ""),
+        text=(
+            "Below the best: AUROC of the best model less this one's, on the notes that both scored, with a 95% interval and a p "
+            "value from resampled patients. From 10 samples: what a model would get that could only be asked ten times; chat "
+            "models have nothing else, and are to be compared with that column.",
+        ),
+        tables=tables,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from lang1_assets.ops import paper_tables, schemas
+from lang1_assets.ops.leaderboard import Entry, Evaluated, leaderboard
 from lang1_assets.ops.report import (
     ArtifactLink,
     CohortCount,
@@ -83,6 +84,28 @@ def sample_rows(num_resamples: int = 100) -> tuple[list[ResultRow], list]:
     return rows, curves
 
 
+def sample_leaderboard() -> tuple[Entry, ...]:
+    """Our models, a server whose letters were asked for again, and a chat model that was sampled."""
+    answers = {"not_scored": {"too_long": 3}, "num_notes": 400, "num_rescued": 12, "num_answers": 0, "num_invalid": 0}
+    sampled = {**answers, "not_scored": {}, "num_rescued": 0, "num_answers": 4000, "num_invalid": 180}
+    others = {"joint": (), "ward-server": (answers,), "assistant": (sampled,)}
+    evaluated = []
+    for (name, asked), signal in zip(others.items(), (0.8, 0.4, 0.2), strict=True):
+        predictions, _ = sample_predictions(signal)
+        keys = predictions.select("task", "split").unique().iter_rows(named=True)
+        evaluated.append(
+            Evaluated(
+                model=MODEL if name == "joint" else name,
+                mode="joint" if name == "joint" else "zero_shot",
+                kind="variant",
+                predictions=predictions,
+                rows=result_rows(predictions, model=name, mode="zero_shot", trained_on=None, num_resamples=50),
+                answers=[{**key, **row} for key in keys for row in asked],
+            )
+        )
+    return tuple(leaderboard(evaluated, TEST_SPLITS[-1], 50, 1))
+
+
 def sample_cohorts() -> tuple[CohortCount, ...]:
     rng = np.random.default_rng(5)
     counts = []
@@ -135,6 +158,7 @@ def sample_report(num_resamples: int = 100) -> ReportData:
         created="2026-01-31 14:05 UTC",
         model=MODEL,
         rows=tuple(rows),
+        leaderboard=sample_leaderboard(),
         models=(
             ModelSummary(
                 name=MODEL,
@@ -209,6 +233,7 @@ def sample_without_extras() -> ReportData:
         rejects=(),
         loss_curves=(),
         trajectory=(),
+        leaderboard=(),
         dagster_url=None,
         mlflow_url=None,
     )

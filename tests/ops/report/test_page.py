@@ -328,3 +328,13 @@ def test_a_report_that_cannot_be_names_every_problem(data):
         replace(data, splits=("train", "val", "test"), switched_off={"triage": "no triage notes"})
     with pytest.raises(ReportError, match="'val' is no test split"):
         replace(data, headline_split="val")
+
+
+def test_the_leaderboard_has_models_from_elsewhere_and_says_how_they_answered(folder):
+    html, page = read(folder)
+    section = html[html.index('id="leaderboard"') : html.index('id="drift"')]
+    assert "synthetic" in section
+    assert section.count("ward-server") == section.count("assistant") == len(TASKS)
+    assert "4.5% invalid" in section
+    assert "(all it has)" in section
+    assert "12 asked again for letters, 3 not scored" in section
