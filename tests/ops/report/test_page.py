@@ -331,7 +331,7 @@ def test_a_report_that_cannot_be_names_every_problem(data):
 
 
 def test_the_leaderboard_has_models_from_elsewhere_and_says_how_they_answered(folder):
-    html, page = read(folder)
+    html, _ = read(folder)
     section = html[html.index('id="leaderboard"') : html.index('id="drift"')]
     assert "synthetic" in section
     assert section.count("ward-server") == section.count("assistant") == len(TASKS)
