@@ -143,7 +143,10 @@ def on(predictions: pl.DataFrame, task: str, split: str) -> pl.DataFrame:
     return predictions.filter(pl.col("task") == task, pl.col("split") == split)
 
 
-HEADER = ("Model", "Mode", "Notes", "AUROC", "95 % interval", "From 10 samples", "Below the best", "p", "Answers")
+NOTHING = "\N{EN DASH}"
+SAMPLED_MARK = "\N{DAGGER}"
+"""Beside the AUROC of a model that was sampled: it has no other."""
+HEADER = ("Model", "Mode", "Notes", "AUROC", "From 10 samples", "Below the best", "p", "Answers")
 
 
 def cells(entry: Entry) -> list[str]:
@@ -153,11 +156,10 @@ def cells(entry: Entry) -> list[str]:
         entry["model"],
         entry["mode"].replace("_", "-"),
         f"{entry['n']:,}",
-        f"{entry['auroc']:.3f}",
-        interval_text(entry["low"], entry["high"]),
-        "-" if ten is None else f"{ten:.3f}" + (" (all it has)" if entry["is_sampled"] else ""),
+        with_interval(entry["auroc"], entry["low"], entry["high"]),
+        NOTHING if ten is None else f"{ten:.3f}" + (SAMPLED_MARK if entry["is_sampled"] else ""),
         below_text(entry),
-        "-" if entry["p_value"] is None else f"{entry['p_value']:.3f}",
+        NOTHING if entry["p_value"] is None else f"{entry['p_value']:.3f}",
         answers_text(entry),
     ]
 
@@ -167,8 +169,8 @@ def below_text(entry: Entry) -> str:
         return "best"
     if entry["below_best"] is None:
         return f"too few notes in common ({entry['common']})"
-    interval = interval_text(entry["below_best_low"], entry["below_best_high"])
-    return f"{entry['below_best']:.3f} ({interval}) on {entry['common']:,}"
+    text = with_interval(entry["below_best"], entry["below_best_low"], entry["below_best_high"])
+    return text if entry["common"] == entry["n"] else f"{text} on {entry['common']:,}"
 
 
 def answers_text(entry: Entry) -> str:
@@ -176,11 +178,13 @@ def answers_text(entry: Entry) -> str:
     if entry["invalid_share"] is not None:
         said.append(f"{entry['invalid_share']:.1%} invalid")
     if entry["num_rescued"]:
-        said.append(f"{entry['num_rescued']} asked again for letters")
+        said.append(f"{entry['num_rescued']} rescued")
     if entry["num_not_scored"]:
-        said.append(f"{entry['num_not_scored']} not scored")
-    return ", ".join(said) or "-"
+        said.append(f"{entry['num_not_scored']} unscored")
+    return ", ".join(said) or NOTHING
 
 
-def interval_text(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.3f} - {high:.3f}"
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} \N{EN DASH} {high:.3f})"
