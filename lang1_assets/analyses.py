@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE, TASKS
 from lang1_assets.resources.store import Artifact
 from lang1_assets.settings import Settings
 
@@ -54,7 +54,7 @@ def pretraining_patients(settings: Settings, key: str, notes: Artifact, tables: 
 
     variant, corpora = settings.variants[key], settings.corpora
     clinical = [corpus for corpus in variant.mixture if corpus in corpora.choices and not variant.random_weights]
-    cohorts = [tables.path / f"cohort_{task}.parquet" for task in TASKS]
+    cohorts = [tables.path / f"cohort_{task}.parquet" for task in REMEDE]
     held_out = held_out_stays(cohorts, settings.cohorts.headline_split) if corpora.hold_out_test_stays else []
     filters = [chosen_notes(*corpora.choices[corpus], held_out) for corpus in clinical]
     taken = pl.any_horizontal([pl.lit(True) if chosen is None else chosen for chosen in filters] or [pl.lit(False)])

@@ -10,9 +10,10 @@ import polars as pl
 
 from lang1_assets.materialization import markdown_table
 from lang1_assets.ops.corpora import chosen_notes, held_out_stays
-from lang1_assets.ops.tasks import TASKS, Task
+from lang1_assets.ops.tasks import REMEDE, TASKS, Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
+from lang1_assets.supplied import cohort_artifact
 
 CHECKS_FILE = "checks.json"
 DESCRIPTIONS = {
@@ -80,6 +81,7 @@ def judged(
     context: dg.AssetCheckExecutionContext, settings: Settings, store: ArtifactStore, task: Task, examples: Artifact
 ) -> Artifact:
     tables, notes = store.get("warehouse"), store.get("clean_notes")
+    cohort = cohort_artifact(store, task)
 
     def make(work: Path) -> dict[str, Any]:
         # scikit-learn takes its time to import; the definitions do without it.
@@ -88,7 +90,7 @@ def judged(
         found = leakage.leak_checks(
             task,
             pl.read_parquet(examples.path / "examples.parquet"),
-            pl.read_parquet(tables.path / "cohort_timing.parquet"),
+            pl.read_parquet(cohort.path / "cohort_timing.parquet"),
             leakage.LeakLimits(
                 **{name: getattr(settings.cohorts, name) for name in LIMITS},
                 has_shifted_dates=settings.cohorts.splits == "shares",
@@ -105,7 +107,7 @@ def judged(
     return store.build(
         f"leak_checks/{task.name}",
         make,
-        inputs=[examples, tables, notes],
+        inputs=[examples, tables, notes, *([cohort] if cohort.name != tables.name else [])],
         parameters={
             "limits": {name: getattr(settings.cohorts, name) for name in LIMITS},
             "split_by": settings.cohorts.split_by,
@@ -122,7 +124,7 @@ def corpus_hashes(settings: Settings, notes: Path, tables: Path) -> pl.DataFrame
     """Ids and text hashes of the notes that the largest corpus is pretrained on."""
     from lang1_assets.ops.leakage import hashed_texts
 
-    cohorts = [tables / f"cohort_{task}.parquet" for task in TASKS]
+    cohorts = [tables / f"cohort_{task}.parquet" for task in REMEDE]
     held_out = held_out_stays(cohorts, settings.cohorts.headline_split) if settings.corpora.hold_out_test_stays else []
     chosen = chosen_notes(None, settings.corpora.notes_plus_window, held_out)
     frame = pl.scan_parquet(notes / "notes" / "*.parquet")

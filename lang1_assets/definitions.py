@@ -28,6 +28,7 @@ from lang1_assets import (
     tokens,
 )
 from lang1_assets.console import progress_logger
+from lang1_assets.ops.tasks import use_own_tasks
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import ArtifactStore
@@ -55,11 +56,12 @@ FROM_THE_TERMINAL = {"execution": {"config": {"in_process": {}}}, "loggers": {"c
 
 
 def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Fresh definitions of one profile.
+    """Fresh definitions of one profile, whose own tasks this process then knows.
 
     Args:
         resources: replaces the default resource of the same name, for tests.
     """
+    use_own_tasks(settings.own_tasks.values())
     stages = (
         extract,
         clean,

@@ -21,7 +21,7 @@ ZERO_SHOT = "zero_shot"
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [evaluation(settings, mode) for mode in (ZERO_SHOT, *RECIPES)]
+    return [evaluation(settings, mode) for mode in (ZERO_SHOT, *RECIPES, *settings.own_tasks)]
 
 
 def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
+from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
@@ -27,7 +28,7 @@ CODE = [
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [finetuned(settings, recipe) for recipe in RECIPES]
+    return [finetuned(settings, recipe) for recipe in (*RECIPES, *settings.own_tasks)]
 
 
 def tasks_of(recipe: str) -> list[str]:
@@ -141,6 +142,8 @@ def job_config(settings: Settings, base: Artifact, examples: dict[str, Artifact]
     return {
         "base": str(last_checkpoint(base)),
         "examples": {task: str(artifact.path / "examples.parquet") for task, artifact in examples.items()},
+        # A job may run where the folder of own tasks is not.
+        "own_tasks": [TASKS[task].to_json() for task in examples if TASKS[task].cohort],
         "tokenizer_folder": str(last_checkpoint(base)),
         "training": finetune,
         "context_length": settings.model.context_length,

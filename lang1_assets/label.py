@@ -19,9 +19,10 @@ from lang1_assets.ops.labeling import (
     write_examples,
 )
 from lang1_assets.ops.meds import write_meds_labels
-from lang1_assets.ops.tasks import TASKS, Task
+from lang1_assets.ops.tasks import REMEDE, TASKS, Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
+from lang1_assets.supplied import cohort_artifact
 
 GROUP = "label"
 EXAMPLES_FILE = "examples.parquet"
@@ -31,7 +32,55 @@ TABLES_FILE = "tables.json"
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [*(examples(settings, task) for task in TASKS.values()), cohort_tables(settings)]
+    own = [own_cohort(settings, task) for task in settings.own_tasks.values()]
+    return [*own, *(examples(settings, task) for task in TASKS.values()), cohort_tables(settings)]
+
+
+def own_cohort(settings: Settings, task: Task) -> dg.AssetsDefinition:
+    """The cohort of a hospital's own task; the paper's are tables of the warehouse."""
+    name = f"cohort_{task.name}"
+    assert task.cohort is not None, "an own task has a cohort"
+
+    @dg.asset(
+        name=name,
+        deps=["staged_notes", "encounters", "patients", "diagnoses"],
+        group_name=GROUP,
+        owners=DATA_OWNER,
+        kinds={"duckdb", "parquet"},
+        description=f"{task.title}: the notes of this hospital's own task with their labels, by its query.",
+        metadata={
+            "dagster/column_schema": column_schema(schemas.COHORT),
+            "query": dg.MetadataValue.md(f"```sql\n{task.cohort.sql}\n```"),
+        },
+    )
+    def _own_cohort(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        tables = store.get("warehouse")
+        config = split_config(settings)
+
+        def make(work: Path) -> dict[str, Any]:
+            from lang1_assets.ops.own_cohorts import SplitConfig, write_own_cohort
+
+            return {"num_rows_by_outcome": write_own_cohort(task, tables.path, work, SplitConfig(**config))}
+
+        artifact = store.build(
+            name,
+            make,
+            inputs=[tables],
+            parameters={"task": task.to_json(), **config},
+            code=["lang1_assets.ops.own_cohorts"],
+            on_wait=context.log.warning,
+        )
+        counted = artifact.summary["num_rows_by_outcome"]
+        return materialized(artifact, rows=markdown_table(["rows", "number"], [list(row) for row in counted.items()]))
+
+    return _own_cohort
+
+
+def split_config(settings: Settings) -> dict[str, Any]:
+    """As the SQL project splits the paper's tasks of inpatients."""
+    cohorts = settings.cohorts
+    windows = cohorts.split_windows["inpatient"] if cohorts.splits == "calendar" else None
+    return {"windows": windows, "split_by": cohorts.split_by, "seed": settings.seed}
 
 
 def examples(settings: Settings, task: Task) -> dg.AssetsDefinition:
@@ -39,7 +88,7 @@ def examples(settings: Settings, task: Task) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=name,
-        deps=[f"cohort_{task.name}", "task_inputs", "clean_notes"],
+        deps=[f"cohort_{task.name}", *(["task_inputs"] if task.cohort is None else []), "clean_notes"],
         group_name=GROUP,
         owners=DATA_OWNER,
         kinds={"polars", "parquet"},
@@ -52,7 +101,7 @@ def examples(settings: Settings, task: Task) -> dg.AssetsDefinition:
         ],
     )
     def _examples(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        tables, notes = store.get("warehouse"), store.get("clean_notes")
+        tables, notes = cohort_artifact(store, task), store.get("clean_notes")
         artifact = store.build(
             name,
             lambda work: write_task(work, task, tables.path, notes.path, settings.cohorts.split_names),
@@ -99,7 +148,7 @@ def attrition_picture(tables: Path, task: Task, is_synthetic: bool) -> dg.Markdo
 def cohort_tables(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="cohort_tables",
-        deps=[*(f"cohort_{task}" for task in TASKS), "task_inputs", "clean_notes"],
+        deps=[*(f"cohort_{task}" for task in REMEDE), "task_inputs", "clean_notes"],
         group_name=GROUP,
         owners=DATA_OWNER,
         kinds={"polars"},
@@ -110,8 +159,8 @@ def cohort_tables(settings: Settings) -> dg.AssetsDefinition:
         from lang1_assets.ops import dataset_statistics as statistics
 
         tables, notes = store.get("warehouse"), store.get("clean_notes")
-        off = {task: missing_inputs(tables.path / "task_inputs.parquet", TASKS[task]) for task in TASKS}
-        files = {task: tables.path / f"cohort_{task}.parquet" for task in TASKS if off[task] is None}
+        off = {task: missing_inputs(tables.path / "task_inputs.parquet", TASKS[task]) for task in REMEDE}
+        files = {task: tables.path / f"cohort_{task}.parquet" for task in REMEDE if off[task] is None}
 
         def make(work: Path) -> dict[str, Any]:
             words = notes.path / "notes" / "*.parquet"

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets.materialization import MODEL_OWNER, RESEARCH_OWNER, markdown_table, materialized
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.partitions import dated_exports
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
 from lang1_assets.resources.tracking import Tracking
@@ -185,7 +185,7 @@ def evaluate_export(
         on_progress=lambda done, total: None,
     )
     files = {}
-    for task in TASKS:
+    for task in REMEDE:
         joined = join_text(tables / f"cohort_{task}.parquet", work / "clean" / "notes" / "*.parquet")
         if joined.examples["label"].n_unique() < 2:
             context.log.warning(f"{task}: the export has no second class to compare with; left out")

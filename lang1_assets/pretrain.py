@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
@@ -177,10 +177,7 @@ def observed_start(context: dg.AssetExecutionContext, settings: Settings) -> str
 
 def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], tokens: Artifact) -> dict[str, Any]:
     pretrain = settings.pretrain.model_dump(mode="json")
-    own = {
-        name: pretrain.pop(name)
-        for name in ("checkpoint_tokens", "suspect_steps", "validation_windows")
-    }
+    own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "suspect_steps", "validation_windows")}
     for name in ("num_cpu_ranks", "warmup_share", *MONITOR_FIELDS):
         pretrain.pop(name)
     start_from = pretrain.pop("start_from")
@@ -222,7 +219,7 @@ def monitored_assets(settings: Settings) -> list[str]:
     """What is looked at during training: the tasks' notes, and the questions that come with the web text."""
     if settings.pretrain.monitor_every_steps is None:
         return []
-    return [*(f"{task}_examples" for task in TASKS), "web_text_source"]
+    return [*(f"{task}_examples" for task in REMEDE), "web_text_source"]
 
 
 def monitoring(settings: Settings, store: ArtifactStore) -> dict[str, Any] | None:
@@ -230,7 +227,7 @@ def monitoring(settings: Settings, store: ArtifactStore) -> dict[str, Any] | Non
     if settings.pretrain.monitor_every_steps is None:
         return None
     questions = questions_file(settings, store.get("web_text_source"))
-    files = example_files(supplied_examples(store, TASKS))
+    files = example_files(supplied_examples(store, REMEDE))
     return {
         "every_steps": settings.pretrain.monitor_every_steps,
         "examples": {task: str(file) for task, file in files.items()},

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized, picture
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
@@ -41,7 +41,7 @@ def build_assets(settings: Settings) -> list[Any]:
 def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="trajectory_evaluation",
-        deps=["pretrained_model", "web_text_source", *(f"{task}_examples" for task in TASKS)],
+        deps=["pretrained_model", "web_text_source", *(f"{task}_examples" for task in REMEDE)],
         partitions_def=variant_partitions(settings),
         group_name=GROUP,
         owners=RESEARCH_OWNER,
@@ -59,7 +59,7 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         key = context.partition_key
         model, web = store.get(f"pretrained_model/{key}"), store.get("web_text_source")
-        examples = supplied_examples(store, TASKS)
+        examples = supplied_examples(store, REMEDE)
         inputs = [model, web, *examples.values()]
 
         def make(work: Path) -> dict[str, Any]:

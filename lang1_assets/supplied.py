@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from lang1_assets.ops.tasks import Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 
@@ -15,6 +16,11 @@ def supplied_examples(store: ArtifactStore, tasks: Iterable[str]) -> dict[str, A
     """The labelled notes of each task that the source supplies; the others are switched off, and said so where they are made."""
     found = {task: store.get(f"{task}_examples") for task in tasks}
     return {task: artifact for task, artifact in found.items() if not artifact.summary["switched_off"]}
+
+
+def cohort_artifact(store: ArtifactStore, task: Task) -> Artifact:
+    """Where a task's cohort lies with its timing, attrition and inputs: the warehouse, or a folder of an own task."""
+    return store.get("warehouse" if task.cohort is None else f"cohort_{task.name}")
 
 
 def examples_to_score(store: ArtifactStore, tasks: Sequence[str]) -> dict[str, Artifact]:

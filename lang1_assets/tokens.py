@@ -10,7 +10,7 @@ import polars as pl
 
 from lang1_assets.materialization import DATA_OWNER, markdown_table, materialized
 from lang1_assets.ops.corpora import chosen_notes, held_out_stays
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Corpora, Settings
 
@@ -30,7 +30,7 @@ def filter_of(settings: Settings, corpus: str, tables: Artifact) -> pl.Expr | No
     """Which rows of the documents a corpus takes; duplicates are left out by their ids besides."""
     if corpus not in CLINICAL:
         return None
-    cohorts = [tables.path / f"cohort_{task}.parquet" for task in TASKS]
+    cohorts = [tables.path / f"cohort_{task}.parquet" for task in REMEDE]
     corpora = settings.corpora
     held_out = held_out_stays(cohorts, settings.cohorts.headline_split) if corpora.hold_out_test_stays else []
     return chosen_notes(*corpora.choices[corpus], held_out)
@@ -151,7 +151,7 @@ def token_shards(settings: Settings, corpus: str) -> dg.AssetsDefinition:
             source_name,
             "tokenizer",
             *(["duplicate_notes"] if is_clinical else []),
-            *(f"cohort_{task}" for task in TASKS if is_clinical),
+            *(f"cohort_{task}" for task in REMEDE if is_clinical),
         ],
         group_name=GROUP,
         owners=DATA_OWNER,

@@ -26,7 +26,7 @@ from lang1_assets.ops.model import AnswerLoss, answer_logits, open_model, save_m
 from lang1_assets.ops.prompts import PromptSet, build_prompts, read_examples
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.scoring import pad_right
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import TASKS, Task, use_own_tasks
 from lang1_assets.ops.training.checkpoints import RESUME_FOLDER, load_resume, save_resume
 from lang1_assets.ops.training.config import TrainingConfig, gradient_accumulation_steps
 from lang1_assets.ops.training.engine import set_learning_rate, start_engine, whole_weights
@@ -64,6 +64,8 @@ class FinetuneConfig:
     patience_steps: int
     validation_examples: int
     seed: int
+    own_tasks: tuple[Task, ...] = ()
+    """Tasks of a hospital's own, which a process does not know by itself."""
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> FinetuneConfig:
@@ -75,6 +77,7 @@ class FinetuneConfig:
                 "tokenizer_folder": Path(values["tokenizer_folder"]),
                 "training": TrainingConfig(**values["training"]),
                 "search": SearchConfig(**values["search"]),
+                "own_tasks": tuple(Task.from_json(task) for task in values["own_tasks"]),
             }
         )
 
@@ -143,6 +146,7 @@ class JointBatches:
 def main() -> bool:
     values, work = read_config()
     config = FinetuneConfig.from_json(values)
+    use_own_tasks(config.own_tasks)
     world = set_up(config.seed)
     with Reporter(work, world.rank) as reporter:
         return finetune(config, work, world, reporter, StopFlag())

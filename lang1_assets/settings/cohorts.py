@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from lang1_assets.ops.schemas import DEVELOPMENT_SPLITS, SPLITS
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.settings.section import DateWindow, PositiveInt, Section
 
 NoteChoice = Literal["first", "last", "all", "preferred"]
@@ -53,7 +53,7 @@ class Cohorts(Section):
         },
     }
     """Windows of the discharge date, last day excluded; the split `temporal_2021` or `temporal_2024` may lie in other years."""
-    split_shares: dict[str, tuple[PositiveInt, PositiveInt, PositiveInt]] = {task: (80, 10, 10) for task in TASKS}
+    split_shares: dict[str, tuple[PositiveInt, PositiveInt, PositiveInt]] = {task: (80, 10, 10) for task in REMEDE}
     """Percent of the development window in train, val and test."""
     split_by: Literal["note", "patient"] = "note"
     """The paper splits notes, because patients do come back to a deployed model (appendix L)."""
@@ -91,11 +91,11 @@ class Cohorts(Section):
     @field_validator("split_shares", mode="before")
     @classmethod
     def _other_tasks_keep_theirs(cls, value: Any) -> Any:
-        return {**{task: (80, 10, 10) for task in TASKS}, **value} if isinstance(value, dict) else value
+        return {**{task: (80, 10, 10) for task in REMEDE}, **value} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Cohorts:
-        missing = [f"{task} (no such task)" for task in self.split_shares if task not in TASKS]
+        missing = [f"{task} (no such task)" for task in self.split_shares if task not in REMEDE]
         wrong = [task for task, shares in self.split_shares.items() if sum(shares) != 100]
         if missing or wrong:
             raise ValueError(

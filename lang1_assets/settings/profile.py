@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from lang1_assets.ops.tasks import REMEDE, Task, read_own_tasks
 from lang1_assets.settings.analyze import Analyze
 from lang1_assets.settings.cohorts import Cohorts
 from lang1_assets.settings.corpus import Cleaning, Corpora, Shards, TokenizerSource
@@ -79,7 +81,17 @@ class Settings(Section):
     memorization: Memorization = Memorization()
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     operate: Operate = Operate()
+    tasks_folder: Path | None = None
+    """Folder of a hospital's own tasks, one YAML file each (docs/remede-tasks.md)."""
     launch: Launch = Launch()
+
+    @model_validator(mode="after")
+    def _own_tasks_are_right(self) -> Settings:
+        known = ("joint", *REMEDE, *self.own_tasks)
+        unknown = [recipe for recipe in self.finetune.recipes if recipe not in known]
+        if unknown:
+            raise ValueError(f"finetune.recipes: no recipe {', '.join(unknown)}; known: {', '.join(known)}")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -130,6 +142,11 @@ class Settings(Section):
                     f"the name, or say where the text is with text_sources.{unknown[0]}.path"
                 )
         return self
+
+    @cached_property
+    def own_tasks(self) -> dict[str, Task]:
+        """Those of `tasks_folder`, by name."""
+        return {} if self.tasks_folder is None else read_own_tasks(self.tasks_folder)
 
     @property
     def corpus_names(self) -> tuple[str, ...]:

@@ -99,6 +99,8 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         held = (values | named | outside).get(section)
         if isinstance(held, dict) and isinstance(held.get(field), str):
             held[field] = _absolute(held[field], folder)
+    if isinstance(values.get("tasks_folder"), str):
+        values["tasks_folder"] = _absolute(values["tasks_folder"], folder)
     evaluate = values.get("evaluate")
     if isinstance(evaluate, dict) and isinstance(evaluate.get("question_files"), list):
         files = evaluate["question_files"]

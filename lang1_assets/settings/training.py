@@ -7,14 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.settings.section import Fraction, NotNegative, PositiveInt, Section
 
-RECIPES = ("joint", *TASKS)
+RECIPES = ("joint", *REMEDE)
+"""Those that every profile has; each own task adds one."""
 CORPORA = ("notes", "notes_plus", "web_text")
 """The corpora that every profile has; `text_sources` adds to them."""
-
-Recipe = Literal["joint", "readmission", "mortality", "length_of_stay", "comorbidity", "insurance_denial"]
 
 
 class Model(Section):
@@ -157,7 +156,7 @@ class Finetune(Training):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-5
     weight_decay: NotNegative = 0.02
-    recipes: tuple[Recipe, ...] = ("joint",)
+    recipes: tuple[str, ...] = ("joint",)
     """What the demo finetunes and the report compares; the others stay one click away."""
     note_tokens: PositiveInt = 512
     """A longer note is cut on the right; the question is always whole."""

@@ -188,6 +188,7 @@ def config(example_files: dict[str, Path], model_folder: Path) -> dict[str, Any]
         "patience_steps": 100,
         "validation_examples": 20,
         "seed": SEED,
+        "own_tasks": [],
     }
 
 

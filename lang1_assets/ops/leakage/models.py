@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from lang1_assets.ops.bootstrap import auroc_distribution, bootstrap_auroc, percentile_interval
 from lang1_assets.ops.leakage.findings import LeakCheck, LeakLimits, cannot_tell
 from lang1_assets.ops.leakage.groups import sampled
+from lang1_assets.ops.leakage.outcome_phrases import phrases_of
 from lang1_assets.ops.leakage.phrase_search import mask_phrases
 from lang1_assets.ops.metrics import Floats, Integers, auroc, one_hot
 from lang1_assets.ops.tasks import Task
@@ -92,6 +93,8 @@ def auroc_change_when_masked(task: Task, words: BagOfWords | str, limits: LeakLi
     name = "auroc_change_when_masked"
     if isinstance(words, str):
         return cannot_tell(name, "error", words)
+    if not phrases_of(task.name):
+        return cannot_tell(name, "error", "the task's file names no outcome_phrases")
     model = linear_model(words.train, words.train_labels, words.num_classes)
     as_is = model.predict(words.test)
     texts = mask_phrases(words.test_texts, task.name)

@@ -8,7 +8,10 @@ expired") instead of excluding the ones it does not ("father deceased", "expired
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from lang1_assets.ops.tasks import TASKS
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 DATE = (
@@ -278,4 +281,8 @@ OUTCOME_PHRASES: tuple[OutcomePhrase, ...] = (
 
 
 def phrases_of(task: str) -> tuple[OutcomePhrase, ...]:
-    return tuple(phrase for phrase in OUTCOME_PHRASES if phrase.task == task)
+    """Of a hospital's own task, the texts that its file names, letter for letter."""
+    own = TASKS[task].cohort if task in TASKS else None
+    texts = own.outcome_phrases if own else ()
+    patterns = (_phrase(task, f"own_{number}", re.escape(text), [text], []) for number, text in enumerate(texts))
+    return (*(phrase for phrase in OUTCOME_PHRASES if phrase.task == task), *patterns)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from lang1_assets.ops.leakage.findings import LeakCheck, LeakLimits
+from lang1_assets.ops.leakage.findings import LeakCheck, LeakLimits, cannot_tell
 from lang1_assets.ops.leakage.groups import (
     SIGNIFICANCE,
     enough,
@@ -17,6 +17,7 @@ from lang1_assets.ops.leakage.groups import (
     judged_classes,
     two_by_two,
 )
+from lang1_assets.ops.leakage.outcome_phrases import phrases_of
 from lang1_assets.ops.leakage.phrase_search import phrase_hits, phrase_numbers
 from lang1_assets.ops.metrics import Floats, Integers, pairwise_auroc
 from lang1_assets.ops.tasks import Task
@@ -29,6 +30,8 @@ def no_outcome_phrase(task: Task, notes: pl.DataFrame, limits: LeakLimits) -> Le
     the number that it states orders the classes ("length of stay: 5 days"); a question when notes of all classes hold one
     alike, because such a note may be a copy or an addendum.
     """
+    if not phrases_of(task.name):
+        return cannot_tell("no_outcome_phrase", "warn", "the task's file names no outcome_phrases")
     rows = phrase_rows(task, notes, limits)
     telling = [row for row in rows if row["p"] < SIGNIFICANCE / len(rows) and not 0.5 < row["odds_ratio"] < 2]
     telling += [row for row in rows if row["number_low"] > 0.55 or row["number_high"] < 0.45]
