@@ -240,7 +240,9 @@ def verify_numbers(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def evaluation_named(settings: Settings, name: str) -> LeftBehind:
     from lang1_assets.ops.side_by_side import EvaluationError, read_evaluation
+    from lang1_assets.ops.tasks import use_own_tasks
 
+    use_own_tasks(settings.own_tasks.values())
     folder = Path(name)
     try:
         return read_evaluation(folder if folder.is_dir() else lang1_home() / "artifacts" / settings.name / name)
