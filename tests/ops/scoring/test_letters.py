@@ -18,6 +18,7 @@ from transformers import (
 
 from lang1_assets.ops.prompts import PromptSet, build_prompts
 from lang1_assets.ops.scoring import on_every_device, pad_right, score_in_step, score_options, score_together
+from lang1_assets.ops.scoring.packing import PackedLinear, can_pack
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.conftest import PROMPT_CONTEXT, synthetic_examples
 
@@ -178,9 +179,31 @@ def test_a_worker_that_fails_fails_the_whole(model: torch.nn.Module, prompts: Pr
         score_together([broken], [prompts], batch_size=2)
 
 
-def test_the_model_as_it_is_where_there_is_no_gpu(model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_the_layers_are_packed_and_the_probabilities_the_same(
+    model: torch.nn.Module, four_questions: list[PromptSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert on_every_device(model) == [model]
+    (packed,) = on_every_device(copy.deepcopy(model))
+    assert sum(isinstance(module, PackedLinear) for module in packed.modules()) == 14
+    for found, prompts in zip(score_together([packed], four_questions, 2), four_questions, strict=True):
+        np.testing.assert_allclose(found, plainly(model, prompts), atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(1, 16), (7, 16), (3, 700, 16)])
+def test_a_packed_layer_is_the_layer(bias: bool, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    linear = torch.nn.Linear(16, 40, bias=bias)
+    inputs = torch.randn(shape)
+    with torch.no_grad():
+        torch.testing.assert_close(PackedLinear(linear)(inputs), linear(inputs), atol=1e-5, rtol=1e-5)
+
+
+def test_only_float32_on_a_cpu_is_packed(model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert can_pack(model)
+    assert not can_pack(copy.deepcopy(model).to(torch.bfloat16))
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not can_pack(model)
 
 
 SMALL = {
