@@ -11,6 +11,7 @@ From these alone every table is made again, and two models are compared note by 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -218,7 +219,8 @@ def oracle_by_note(examples: dict[str, Artifact], hospital: Artifact) -> pl.Data
 def tasks_record(examples: dict[str, Artifact], warehouse: Artifact) -> dict[str, Any]:
     from lang1_assets.ops.evaluation_record import task_used
 
-    hashes = warehouse.summary["cohort_sql_sha256"]
+    own = {task.name: sha256(task.cohort.sql.encode()).hexdigest() for task in TASKS.values() if task.cohort}
+    hashes = warehouse.summary["cohort_sql_sha256"] | own
     return {task: task_used(TASKS[task], hashes.get(task), examples[task].fingerprint) for task in examples}
 
 
