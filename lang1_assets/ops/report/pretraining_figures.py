@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lang1_assets.ops.report.data import LossCurve, ReportData, TrajectoryPoint
 from lang1_assets.ops.report.figures import Series
 from lang1_assets.ops.report.svg import Canvas, Scale, bottom_axis, left_axis, round_ticks, short_number
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE, TASKS
 
 CORPUS_CSS = ("joint", "zero", "single", "corpus4")
 
@@ -71,7 +71,7 @@ def spread_labels(
 TASK_SERIES = {
     task.name: Series(label=task.title, css=css, shape=shape)
     for task, (css, shape) in zip(
-        TASKS.values(),
+        [TASKS[name] for name in REMEDE],
         (("joint", "circle"), ("zero", "square"), ("single", "diamond"), ("corpus4", "ring"), ("muted", "square")),
         strict=True,
     )

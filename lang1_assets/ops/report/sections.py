@@ -13,7 +13,7 @@ from lang1_assets.ops.report.run_tables import SIGNIFICANCE
 from lang1_assets.ops.report.summary import headline_rows
 from lang1_assets.ops.report.tables import Table, table
 from lang1_assets.ops.results import JOINT, switched_off_lines
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE, TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,7 +264,8 @@ def cohorts_section(data: ReportData) -> Section:
     off = tuple(switched_off_lines(data.switched_off))
     # A split that the source does not have is no row of zeros.
     counts = [count for count in data.cohorts if count.split in data.splits or count.num_notes]
-    own = [(task, [count for count in counts if count.task == name]) for name, task in data.tasks.items()]
+    # The paper has no table of a hospital's own task.
+    own = [(TASKS[name], [count for count in counts if count.task == name]) for name in REMEDE if name in data.tasks]
     made = tuple(run_tables.cohort_table(task, counts) for task, counts in own if counts)
     if not made:
         return Section(anchor="cohorts", title="Cohorts", missing=("No cohort counts.", *off))
