@@ -2,11 +2,12 @@
 
 The files are those that the SQL project writes for the paper's tasks, of this one task: `cohort_TASK`, `cohort_timing`,
 `cohort_attrition`, `cohort_counts`, `task_inputs` and the `patients` in it. Every row of the query is in the cohort or in
-`rejects`.
+`rejects`. The query reads four tables without the text of notes and nothing else, and no error repeats what a row holds.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +23,7 @@ from lang1_assets.ops.tasks import Task
 REQUIRED = {"note_id": "VARCHAR", "prediction_time": "TIMESTAMP", "label": "INTEGER"}
 OPTIONAL = {"outcome_time": "TIMESTAMP"}
 # The contract's tables without the text of notes: a label that is read from a note is in the note.
-VIEWS = {
+TABLES = {
     "stg_notes": """select note_id, encounter_id, subject_id, note_type, department, author_id, written_time,
         length(coalesce(narrative, '')) + length(coalesce(impression, '')) + length(coalesce(addendum, '')) as num_characters
         from read_parquet('{folder}/staged_notes.parquet')""",
@@ -37,6 +38,10 @@ STEPS = {
     "outside_study_windows": "discharged within the study windows",
 }
 """Reason of the rejects at a step -> what the step asks."""
+BEFORE_ROWS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException)
+"""Errors in what a query says, found before any row is read: their words are the query's own and names of columns."""
+VALUE = re.compile(r"""['"\n]|(?<!\w)-?\d""")
+"""Where a value may begin in the message of an error that a row gave; what follows may be the row's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +64,9 @@ def write_own_cohort(task: Task, tables: Path, folder: Path, config: SplitConfig
         CohortError: the query does not run, or what it gives is no cohort; says which column and what was expected.
     """
     assert task.cohort is not None, "only a hospital's own task has a query"
-    with duckdb.connect() as database:
-        for name, sql in VIEWS.items():
-            database.execute(f"create view {name} as {sql.format(folder=str(tables).replace(chr(39), chr(39) * 2))}")
+    # What does not fit in memory is written beside the files that are made, not in the working folder.
+    with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as database:
+        read_tables(database, tables)
         asked = run_query(database, task)
         check_labels(asked, task)
         database.register("asked", asked)
@@ -71,6 +76,19 @@ def write_own_cohort(task: Task, tables: Path, folder: Path, config: SplitConfig
     if sum(counted.values()) != len(asked):
         raise CohortError(f"task {task.name}: {len(asked)} rows of the query became {sum(counted.values())}")
     return {"num_rows": len(asked), "num_in_cohort": counted.pop("in_cohort", 0), **counted}
+
+
+def read_tables(database: duckdb.DuckDBPyConnection, tables: Path) -> None:
+    """`TABLES` as tables of the database, which from then on opens no file and no variable of this process."""
+    for name, sql in TABLES.items():
+        # Tables, not views: a view's file would have to stay open to the query, and with it the text of notes.
+        database.execute(f"create table {name} as {sql.format(folder=str(tables).replace(chr(39), chr(39) * 2))}")
+    for setting in (
+        "python_enable_replacements = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        database.execute(f"set {setting}")
 
 
 def run_query(database: duckdb.DuckDBPyConnection, task: Task) -> pl.DataFrame:
@@ -83,7 +101,7 @@ def run_query(database: duckdb.DuckDBPyConnection, task: Task) -> pl.DataFrame:
         found = frame_of(database, statements[0].query)
     except duckdb.Error as error:
         raise CohortError(
-            f"task {task.name}: cohort.sql does not run: {str(error).splitlines()[0]}; it may read {', '.join(VIEWS)}"
+            f"task {task.name}: cohort.sql does not run: {reason_of(error)}; it may read {', '.join(TABLES)}"
         ) from None
     missing = [name for name in REQUIRED if name not in found.columns]
     unknown = [name for name in found.columns if name not in {**REQUIRED, **OPTIONAL}]
@@ -106,6 +124,17 @@ def run_query(database: duckdb.DuckDBPyConnection, task: Task) -> pl.DataFrame:
         )
     types |= {"note_id": pl.String, "label": pl.Int32}
     return found.with_columns(pl.col(name).cast(kind) for name, kind in types.items()).select(*REQUIRED, *OPTIONAL)
+
+
+def reason_of(error: duckdb.Error) -> str:
+    """DuckDB's first line; of an error that a row gave, only what stands before any value."""
+    if isinstance(error, BEFORE_ROWS):
+        return str(error).splitlines()[0]
+    kind, _, message = str(error).partition(": ")
+    # The function error() makes a message of what a row holds and of nothing else.
+    before = "" if isinstance(error, duckdb.InvalidInputException) else VALUE.split(message, maxsplit=1)[0].strip()
+    told = f"{kind}: {before}".strip()
+    return f"{told} ... (values of rows are not repeated; try_cast gives null where cast fails)"
 
 
 def frame_of(database: duckdb.DuckDBPyConnection, sql: str) -> pl.DataFrame:

@@ -1,10 +1,12 @@
 """A hospital's own cohort: the same rows as the SQL project gives for the same question, and what a query may not do."""
 
 import dataclasses
+import traceback
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from lang1_assets.ops import schemas
 from lang1_assets.ops.hospital import HospitalConfig, write_exports
 from lang1_assets.ops.labeling import CohortError, check_classes, join_text, missing_inputs
-from lang1_assets.ops.own_cohorts import SplitConfig, write_own_cohort
+from lang1_assets.ops.own_cohorts import SplitConfig, read_tables, write_own_cohort
 from lang1_assets.ops.tasks import TASKS, Cohort, Task
 from lang1_assets.settings.cohorts import Cohorts
 from tests.dbt_runs import run_dbt
@@ -196,4 +198,77 @@ def test_a_query_that_gives_no_cohort(tables: Path, folder: Path, sql: str, expe
     with pytest.raises(CohortError, match=f"task ours: cohort.sql .*{expected}") as caught:
         write_own_cohort(own(sql), tables, folder, config())
     assert "CANARY" not in str(caught.value)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("cast(department as integer)", "Conversion Error: Could not convert string ..."),
+        ("cast(department || chr(10) || department as integer)", "Conversion Error: Could not convert string ..."),
+        ("year(cast(department as timestamp))", "Conversion Error: invalid timestamp field format: ..."),
+        ("cast(error(department) as integer)", "Invalid Input Error: ..."),
+        ("cast(num_characters * 1000000000 as integer)", "Conversion Error: Type INT64 with value ..."),
+    ],
+)
+def test_no_error_repeats_what_a_row_holds(tables: Path, folder: Path, expression: str, expected: str) -> None:
+    """A hospital's own columns hold what they hold: here a department that is a sentence of a note with quotes."""
+    notes = pl.read_parquet(tables / "staged_notes.parquet")
+    notes.with_columns(department=pl.lit('CANARY: patient\'s "left" arm, CANARY')).write_parquet(
+        tables / "staged_notes.parquet"
+    )
+    sql = f"select note_id, written_time as prediction_time, {expression} as label from stg_notes"
+    with pytest.raises(CohortError) as caught:
+        write_own_cohort(own(sql), tables, folder, config())
+    message = "".join(traceback.format_exception(caught.value)).split("CohortError: ")[1]
+    assert message.startswith(f"task ours: cohort.sql does not run: {expected} (values of rows are not repeated")
+    assert [value for value in ("CANARY", "arm", "16000000000") if value in message] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "read_parquet('{tables}/staged_notes.parquet')",
+        "'{tables}/staged_notes.parquet'",
+        "read_text('{tables}/secret.txt')",
+        "read_csv('{tables}/secret.txt')",
+        "glob('{tables}/*')",
+        "parquet_metadata('{tables}/staged_notes.parquet')",
+    ],
+)
+def test_a_query_opens_no_file(tables: Path, folder: Path, source: str) -> None:
+    (tables / "secret.txt").write_text("CANARY")
+    sql = f"select count(*) as label from {source.format(tables=tables)}"
+    with pytest.raises(CohortError, match=r"Permission Error: .* disabled by configuration; it may read stg_notes"):
+        write_own_cohort(own(sql), tables, folder, config())
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "statement", ["copy stg_notes to '{path}'", "attach '{path}'", "set lock_configuration = false"]
+)
+def test_a_database_that_was_read_writes_no_file(tables: Path, tmp_path: Path, statement: str) -> None:
+    """Were one to pass as a query, it would still not be done."""
+    with duckdb.connect() as database:
+        read_tables(database, tables)
+        with pytest.raises(duckdb.Error, match=r"disabled by configuration|has been locked"):
+            database.execute(statement.format(path=tmp_path / "written"))
+    assert not (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize("variable", ["tables", "pl_frame", "asked"])
+def test_a_query_reads_no_variable_of_the_process(tables: Path, folder: Path, variable: str) -> None:
+    pl_frame = pl.DataFrame({"note_id": ["CANARY"]})
+    with pytest.raises(CohortError, match=f"Catalog Error: Table with name {variable} does not exist"):
+        write_own_cohort(own(f"select * from {variable}"), tables, folder, config())
+    assert len(pl_frame) == 1
+
+
+def test_a_query_that_does_not_fit_in_memory_spills_beside_its_files(tables: Path, folder: Path) -> None:
+    """And leaves nothing there."""
+    with duckdb.connect(config={"temp_directory": str(folder / "spill"), "memory_limit": "60MB"}) as database:
+        read_tables(database, tables)
+        database.execute("create table large as select range as i, md5(range::varchar) as s from range(2000000)")
+        assert database.sql("select count(*) from duckdb_temporary_files()").fetchall() != [(0,)]
+        assert (folder / "spill").exists()
     assert list(folder.iterdir()) == []
