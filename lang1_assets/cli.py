@@ -20,7 +20,7 @@ from lang1_assets.settings import Settings, SettingsError, lang1_home, load_sett
 if TYPE_CHECKING:
     import dagster as dg
 
-    from lang1_assets.ops.side_by_side import LeftBehind
+    from lang1_assets.ops.side_by_side import Compared, LeftBehind
 
 DAGSTER_CONFIG = Path(__file__).parent.parent / "infra" / "dagster.yaml"
 DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
@@ -213,18 +213,23 @@ def compare_two(settings: Settings, arguments: argparse.Namespace) -> int:
     print("\n".join(f"  {line}" for line in side_by_side.what_differs(first.record, second.record)) or "  nothing")
     print("\nAUROC, the second less the first on the same notes; intervals from resampled patients")
     for row in side_by_side.compare(first, second, settings.evaluate.num_resamples, settings.seed):
-        test = row.auroc
-        delong = "" if row.delong_p_value is None else f", DeLong p {row.delong_p_value:.3f}"
-        print(
-            f"  {row.task}, {row.split}: {test.first:.3f}, {test.second:.3f}, difference {test.value:+.3f} "
-            f"({test.low:+.3f} to {test.high:+.3f}), p {test.p_value:.3f}{delong}; {row.common} notes, "
-            f"{row.only_first} and {row.only_second} of one alone"
-        )
+        print(f"  {row.task}, {row.split}: {difference_line(row)}")
         if arguments.notes:
             print("    note, label, probability of that label by each:")
             for note in side_by_side.disagreements(first, second, row.task, row.split).head(arguments.notes).rows():
                 print("    {}, {}, {:.3f}, {:.3f}".format(*note))
     return 0
+
+
+def difference_line(row: Compared) -> str:
+    test = row.auroc
+    if test is None:
+        return str(row.problem)
+    delong = "" if row.delong_p_value is None else f", DeLong p {row.delong_p_value:.3f}"
+    return (
+        f"{test.first:.3f}, {test.second:.3f}, difference {test.value:+.3f} ({test.low:+.3f} to {test.high:+.3f}), "
+        f"p {test.p_value:.3f}{delong}; {row.common} notes, {row.only_first} and {row.only_second} of one alone"
+    )
 
 
 def verify_numbers(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from lang1_assets.supplied import example_files, examples_to_score
 
 GROUP = "evaluate"
 ASSET = "outside_evaluation"
-CODE = ["lang1_assets.ops.outside_models", "lang1_assets.ops.served", "lang1_assets.ops.model"]
+CODE = ["lang1_assets.ops.outside_models", "lang1_assets.ops.served"]
 HOW_TO_ASK = {
     "url", "allowed_addresses", "proxy", "certificate_authority", "api_key_variable", "api_key_file", "api_key_header",
     "connect_timeout_seconds", "answer_timeout_seconds", "max_concurrent", "requests_per_minute", "max_retries",
@@ -66,12 +66,15 @@ def outside_evaluation(settings: Settings) -> dg.AssetsDefinition:
             evaluation=scored.Evaluation(
                 subject=scored.Subject(name=key, mode="zero_shot", kind=model.kind),
                 splits=splits,
-                score=lambda: score(context, settings, model, tokens.path, paid_answers(store, key), examples, splits),
+                score=lambda: score_or_explain(
+                    context, settings, key, tokens.path, paid_answers(store, key), examples, splits
+                ),
                 hashes=lambda: hashes(model, tokens.path),
                 parameters={
                     **scored.prompt_parameters(settings),
                     "model": model.model_dump(mode="json", exclude=HOW_TO_ASK),
                     "files": listing_hash(files_of(model)),
+                    **({"shape": vars(shape_of(model))} if isinstance(model, UntrainedModel) else {}),
                 },
                 code=CODE,
             ),
@@ -83,6 +86,17 @@ def outside_evaluation(settings: Settings) -> dg.AssetsDefinition:
         return result._replace(check_results=[*(result.check_results or []), valid_answers(answers)])
 
     return _outside_evaluation
+
+
+def score_or_explain(context: dg.AssetExecutionContext, settings: Settings, key: str, *arguments: Any) -> Any:
+    from lang1_assets.ops.prompts import PromptError
+
+    try:
+        return score(context, settings, settings.models[key], *arguments)
+    except PromptError as error:
+        raise dg.Failure(
+            f"{key}: {error}. For this model alone: models.{key}.note_tokens", allow_retries=False
+        ) from None
 
 
 def score(
@@ -98,6 +112,7 @@ def score(
     from lang1_assets.ops.evaluation import predict_with
 
     config, files = scored.scoring_config(settings), example_files(examples)
+    config = replace(config, note_tokens=model.note_tokens or config.note_tokens)
     if isinstance(model, ChatModel):
         sampling_of: Callable[[str], Any] = model.sampling
     else:

@@ -12,11 +12,21 @@ from lang1_assets import scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
-from lang1_assets.settings import Settings
+from lang1_assets.settings import RECIPES, Settings
 
 GROUP = "evaluate"
 ENTRIES_FILE = "leaderboard.json"
 OUTSIDE = "outside_evaluation"
+CODE = [
+    "lang1_assets.leaderboard",
+    "lang1_assets.ops.leaderboard",
+    "lang1_assets.ops.comparison",
+    "lang1_assets.ops.served.chat",
+    "lang1_assets.ops.served.model",
+    "lang1_assets.ops.results",
+    "lang1_assets.ops.metrics",
+    "lang1_assets.ops.bootstrap",
+]
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -30,8 +40,8 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"scikitlearn"},
-        description=f"Every evaluated model on {settings.cohorts.headline_split}: AUROC with intervals, the same from ten samples, "
-        "and a paired test against the best. " + (SYNTHETIC if settings.is_synthetic else ""),
+        description=f"Every evaluated model on {settings.cohorts.headline_split}: AUROC with intervals, the same as if it were "
+        "sampled, and a paired test against the best. " + (SYNTHETIC if settings.is_synthetic else ""),
         check_specs=[dg.AssetCheckSpec("same_prompts_for_all", asset="leaderboard")],
     )
     def _leaderboard(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
@@ -39,12 +49,16 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
         if not found:
             raise dg.Failure("Nothing has been evaluated yet: materialize 'zero_shot_evaluation' for a variant first.")
         split = settings.cohorts.headline_split
+        stale = stale_tasks(found, split)
 
         def make(work: Path) -> dict[str, Any]:
             from lang1_assets.ops.leaderboard import leaderboard as entries_of
 
             entries = entries_of(
-                [evaluated(item) for item in found], split, settings.evaluate.num_resamples, settings.seed
+                [evaluated(item, stale.get(item.name, set())) for item in found],
+                split,
+                settings.evaluate.num_resamples,
+                settings.seed,
             )
             scored.write_json(work / ENTRIES_FILE, entries)
             return {"num_models": len(found), "split": split}
@@ -54,20 +68,23 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
             make,
             inputs=found,
             parameters={"split": split, "num_resamples": settings.evaluate.num_resamples, "seed": settings.seed},
-            code=["lang1_assets.ops.leaderboard", "lang1_assets.ops.comparison", "lang1_assets.ops.served.chat"],
+            code=CODE,
             on_wait=context.log.warning,
         )
         entries = json.loads((artifact.path / ENTRIES_FILE).read_text())
         said = f"{SYNTHETIC}\n\n" if settings.is_synthetic else ""
         return materialized(
-            artifact, [same_prompts(found, split)], leaderboard=dg.MetadataValue.md(said + tables(entries))
+            artifact,
+            [same_prompts(stale, other_prompts(found, split))],
+            leaderboard=dg.MetadataValue.md(said + tables(entries)),
         )
 
     return _leaderboard
 
 
 def modes_of(settings: Settings) -> tuple[str, ...]:
-    return ("zero_shot", *settings.finetune.recipes)
+    """All that can be evaluated, whether the profile's demo makes it or a person did."""
+    return ("zero_shot", *RECIPES, *settings.own_tasks)
 
 
 def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[Artifact]:
@@ -80,7 +97,8 @@ def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[Artifact]:
             yield artifact
 
 
-def evaluated(artifact: Artifact) -> Any:
+def evaluated(artifact: Artifact, stale: set[str]) -> Any:
+    """Without the tasks on which it cannot be compared."""
     from lang1_assets.ops.leaderboard import Evaluated
 
     record = read_record(artifact)
@@ -89,8 +107,8 @@ def evaluated(artifact: Artifact) -> Any:
         model=record["name"],
         mode=record["mode"],
         kind=record["kind"],
-        predictions=pl.read_parquet(artifact.path / scored.PREDICTIONS_FILE),
-        rows=json.loads((artifact.path / scored.ROWS_FILE).read_text()),
+        predictions=pl.read_parquet(artifact.path / scored.PREDICTIONS_FILE).filter(~pl.col("task").is_in(stale)),
+        rows=[row for row in json.loads((artifact.path / scored.ROWS_FILE).read_text()) if row["task"] not in stale],
         answers=json.loads(answers.read_text()) if answers.exists() else (),
     )
 
@@ -99,27 +117,53 @@ def read_record(artifact: Artifact) -> dict[str, Any]:
     return dict(json.loads((artifact.path / scored.RECORD_FILE).read_text()))
 
 
-def same_prompts(found: Sequence[Artifact], split: str) -> dg.AssetCheckResult:
-    """Warns where models were asked other questions: another version of a task, other labels, another cohort."""
-    records = {artifact.name: read_record(artifact) for artifact in found}
-    differing = []
+def stale_tasks(found: Sequence[Artifact], split: str) -> dict[str, set[str]]:
+    """Evaluation -> tasks on which it saw other labels or another question than the newest one did."""
+    records = {artifact.name: read_record(artifact) for artifact in sorted(found, key=lambda item: item.created)}
+    stale: dict[str, set[str]] = {}
     for task in TASKS:
-        asked = {
-            name: json.dumps(record["tasks"][task], sort_keys=True)
-            for name, record in records.items()
-            if task in record["tasks"]
-            and any((row["task"], row["split"]) == (task, split) for row in record["prompts"])
-        }
-        if len(set(asked.values())) > 1:
-            newest = asked[max(asked, key=lambda name: next(a.created for a in found if a.name == name))]
-            differing.append(f"{task}: {', '.join(name for name, value in asked.items() if value != newest)}")
+        asked = {name: record["tasks"][task] for name, record in records.items() if asks(record, task, split)}
+        newest = list(asked.values())[-1] if asked else None
+        for name, value in asked.items():
+            if value != newest:
+                stale.setdefault(name, set()).add(task)
+    return stale
+
+
+def other_prompts(found: Sequence[Artifact], split: str) -> list[str]:
+    """Evaluations whose notes were cut elsewhere, or whose prompts differ where they should not."""
+    records = {artifact.name: read_record(artifact) for artifact in found}
+    cuts = {name: record["parameters"]["note_tokens"] for name, record in records.items()}
+    usual = max(set(cuts.values()), key=list(cuts.values()).count)
+    said = [f"{name}: notes of {cut} tokens, the others of {usual}" for name, cut in cuts.items() if cut != usual]
+    for task in TASKS:
+        # The same tokenizer, form, cut and number of notes: then it is the same text.
+        seen: dict[Any, str] = {}
+        for name, record in records.items():
+            served = record["kind"] in ("completions", "chat")
+            for row in record["prompts"]:
+                if (row["task"], row["split"]) == (task, split):
+                    alike = (record["tokenizer_sha256"], served, cuts[name], row["num"])
+                    if seen.setdefault(alike, row["sha256"]) != row["sha256"]:
+                        said.append(f"{name}: other prompts of {task}")
+    return said
+
+
+def asks(record: dict[str, Any], task: str, split: str) -> bool:
+    return any((row["task"], row["split"]) == (task, split) for row in record["prompts"])
+
+
+def same_prompts(stale: dict[str, set[str]], others: Sequence[str]) -> dg.AssetCheckResult:
+    """Warns where models were asked other questions, about other labels, or saw other parts of the notes."""
+    left_out = [f"{name}: {', '.join(sorted(tasks))}" for name, tasks in stale.items()]
+    said = (
+        [f"Left out, for they saw other labels or questions; evaluate again: {'; '.join(left_out)}"] if left_out else []
+    )
     return dg.AssetCheckResult(
         check_name="same_prompts_for_all",
-        passed=not differing,
+        passed=not left_out and not others,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"Evaluate again, they saw other labels or questions: {'; '.join(differing)}"
-        if differing
-        else None,
+        description=". ".join([*said, *others]) or None,
     )
 
 

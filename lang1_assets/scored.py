@@ -9,6 +9,7 @@ From these alone every table is made again, and two models are compared note by 
 """
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -31,12 +32,17 @@ PREDICTIONS_FILE = "predictions.parquet"
 ROWS_FILE = "rows.json"
 RECORD_FILE = "record.json"
 ANSWERS_FILE = "answers.json"
-CODE = [
+SCORING_FILE = "scoring.json"
+SCORING_CODE = [
     "lang1_assets.ops.evaluation",
     "lang1_assets.ops.evaluation_record",
     "lang1_assets.ops.scoring",
+    "lang1_assets.ops.model",
     "lang1_assets.ops.prompts",
+    "lang1_assets.ops.tokenizer",
     "lang1_assets.ops.tasks",
+]
+MEASURING_CODE = [
     "lang1_assets.ops.results",
     "lang1_assets.ops.resampled_metrics",
     "lang1_assets.ops.metrics",
@@ -75,9 +81,9 @@ class Evaluation:
     hashes: Callable[[], Mapping[str, str]]
     """`model_sha256` and `tokenizer_sha256`; asked for after scoring, because weights take their time to read."""
     parameters: Mapping[str, Any]
-    """Besides those that all evaluations share."""
+    """Besides those that all share; what decides the probabilities."""
     code: Sequence[str] = ()
-    """Besides `CODE`."""
+    """Besides `SCORING_CODE`."""
 
 
 def build_evaluation(
@@ -91,17 +97,15 @@ def build_evaluation(
     examples: dict[str, Artifact],
     inputs: Sequence[Artifact],
 ) -> Artifact:
-    """Score, measure and record one subject as one artifact and one MLflow run."""
+    """Score, measure and record one subject.
+
+    Two artifacts: with other metrics a model is measured again and not scored again, which may take hours or money.
+    """
     hospital, warehouse = store.get("hospital_exports"), store.get("warehouse")
     subject = evaluation.subject
-    all_inputs = [*inputs, *examples.values(), hospital]
-    shared = {
-        "num_resamples": settings.evaluate.num_resamples,
-        "seed": settings.seed,
-        "splits": list(evaluation.splits),
-    }
-    parameters = {**shared, **evaluation.parameters}
-    code = [*CODE, *evaluation.code]
+    answered = build_predictions(context, settings, store, artifact, evaluation, [*inputs, *examples.values()])
+    all_inputs = [answered, *inputs, *examples.values(), hospital]
+    measured = {"num_resamples": settings.evaluate.num_resamples, "seed": settings.seed}
 
     def make(work: Path) -> dict[str, Any]:
         with tracking.run(
@@ -112,35 +116,68 @@ def build_evaluation(
             params={"profile": settings.name, "variant": subject.name, "mode": subject.mode, "kind": subject.kind},
             inputs=all_inputs,
         ) as run:
-            scored = evaluation.score()
-            scored.predictions.write_parquet(work / PREDICTIONS_FILE)
-            rows = result_rows(settings, subject, scored.predictions, oracle_by_note(examples, hospital))
+            for name in (PREDICTIONS_FILE, ANSWERS_FILE):
+                if (answered.path / name).exists():
+                    shutil.copyfile(answered.path / name, work / name)
+            predictions = pl.read_parquet(work / PREDICTIONS_FILE)
+            rows = result_rows(settings, subject, predictions, oracle_by_note(examples, hospital))
             write_json(work / ROWS_FILE, rows)
+            scoring = json.loads((answered.path / SCORING_FILE).read_text())
             record = {
                 **asdict(subject),
-                **evaluation.hashes(),
+                **scoring,
                 "tasks": tasks_record(examples, warehouse),
-                "prompts": scored.prompts,
-                "parameters": parameters,
-                "code": {module: source_hash(module) for module in code},
-                "versions": versions(),
+                "parameters": scoring["parameters"] | measured,
+                "code": scoring["code"] | {module: source_hash(module) for module in MEASURING_CODE},
                 "mlflow_run_id": run.run_id,
             }
             write_json(work / RECORD_FILE, record)
-            answers = getattr(scored, "answers", None)
-            if answers is not None:
-                write_json(work / ANSWERS_FILE, answers)
             run.log_values(metric_values(rows))
             for file in (ROWS_FILE, RECORD_FILE):
                 run.log_file(work / file)
         return {
-            "num_predictions": len(scored.predictions),
+            "num_predictions": len(predictions),
             "model_sha256": record["model_sha256"],
             "mlflow_run_id": run.run_id,
             "mlflow_url": run.url,
         }
 
-    return store.build(artifact, make, inputs=all_inputs, parameters=parameters, code=code, on_wait=context.log.warning)
+    return store.build(
+        artifact, make, inputs=all_inputs, parameters=measured, code=MEASURING_CODE, on_wait=context.log.warning
+    )
+
+
+def build_predictions(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    store: ArtifactStore,
+    artifact: str,
+    evaluation: Evaluation,
+    inputs: Sequence[Artifact],
+) -> Artifact:
+    """Probabilities of every note, and what they were made from."""
+    parameters = {"seed": settings.seed, "splits": list(evaluation.splits), **evaluation.parameters}
+    code = [*SCORING_CODE, *evaluation.code]
+
+    def make(work: Path) -> dict[str, Any]:
+        scored = evaluation.score()
+        scored.predictions.write_parquet(work / PREDICTIONS_FILE)
+        answers = getattr(scored, "answers", None)
+        if answers is not None:
+            write_json(work / ANSWERS_FILE, answers)
+        record = {
+            **evaluation.hashes(),
+            "prompts": scored.prompts,
+            "parameters": parameters,
+            "code": {module: source_hash(module) for module in code},
+            "versions": versions(),
+        }
+        write_json(work / SCORING_FILE, record)
+        return {"num_predictions": len(scored.predictions)}
+
+    return store.build(
+        f"predictions/{artifact}", make, inputs=inputs, parameters=parameters, code=code, on_wait=context.log.warning
+    )
 
 
 def evaluation_result(artifact: Artifact, **metadata: Any) -> dg.MaterializeResult:

@@ -186,5 +186,41 @@ def test_all_of_them_are_on_one_leaderboard(
     shown = result.asset_materializations_for_node("leaderboard")[0].metadata["leaderboard"].value
     assert shown.startswith("Synthetic data")
     assert all(name in shown for name in models)
-    invalid = [entry["invalid_share"] for entry in entries if entry["model"] == "talker"]
-    assert all(0 <= share <= 1 for share in invalid)
+    answers = json.loads((artifact(resources, "outside_evaluation/talker").path / "answers.json").read_text())
+    expected = {row["task"]: row["num_invalid"] / row["num_answers"] for row in answers}
+    assert {entry["task"]: entry["invalid_share"] for entry in entries if entry["model"] == "talker"} == {
+        task: share
+        for task, share in expected.items()
+        if task in {e["task"] for e in entries if e["model"] == "talker"}
+    }
+
+
+def test_with_other_metrics_a_model_is_measured_again_and_not_scored_again(
+    evaluated: dict[str, Any], resources: dict[str, Any], settings: Settings
+) -> None:
+    names = ("predictions/outside_evaluation/shape", "outside_evaluation/shape")
+    before = {name: artifact(resources, name).created + artifact(resources, name).fingerprint for name in names}
+    more = settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"num_resamples": 50})})
+    assert made(more, resources, compare, "outside_evaluation", "shape").success
+    after = {name: artifact(resources, name).created + artifact(resources, name).fingerprint for name in names}
+    assert [before[name] == after[name] for name in names] == [True, False]
+
+
+def test_an_evaluation_that_saw_other_labels_is_left_out_of_its_task_by_name(
+    evaluated: dict[str, Any], resources: dict[str, Any], settings: Settings
+) -> None:
+    flipped = synthetic_examples("mortality").with_columns(label=1 - pl.col("label"))
+
+    def write(work: Path) -> dict[str, Any]:
+        flipped.write_parquet(work / "examples.parquet")
+        return {"switched_off": ""}
+
+    resources["store"].build("mortality_examples", write, parameters={"flipped": True})
+    made(settings, resources, compare, "outside_evaluation", "copied")
+    result = made(settings, resources, leaderboard, "leaderboard", None)
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert f"zero_shot_evaluation/{VARIANT}: mortality" in str(check.description)
+    entries = json.loads((artifact(resources, "leaderboard").path / "leaderboard.json").read_text())
+    assert {entry["model"] for entry in entries if entry["task"] == "mortality"} == {"copied"}
+    assert VARIANT in {entry["model"] for entry in entries if entry["task"] == "readmission"}

@@ -13,7 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypedDict
 
+import torch
+
 from lang1_assets.ops.checksums import sha256_of
+from lang1_assets.ops.scoring.letters import SCORING_PRECISION
 from lang1_assets.ops.tasks import Task
 
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "polars")
@@ -81,5 +84,11 @@ def values_sha256(values: Mapping[str, Any]) -> str:
 
 
 def surroundings() -> dict[str, str]:
-    """Versions that can move the last digits of a number."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    """What can move the last digits of a number: versions, and where it was computed in which precision."""
+    has_gpu = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "device": torch.cuda.get_device_name() if has_gpu else "cpu",
+        "precision": str(SCORING_PRECISION["cuda" if has_gpu else "cpu"]).removeprefix("torch."),
+    }

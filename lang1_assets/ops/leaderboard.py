@@ -1,7 +1,7 @@
 """Every model beside every other on one split: AUROC, its interval, and whether the best is better on the same notes.
 
 Models behind a chat server are sampled, and sampling alone costs several points of AUROC. So each model that gives
-probabilities also has the AUROC that it would get from ten samples: that column compares all of them alike.
+probabilities also has the AUROC that it would get if it were asked as those are, task by task: that column compares all alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lang1_assets.ops.comparison import Difference, bootstrap_test, paired
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.results import AUROC, ResultRow, finite, labels_and_probabilities
 from lang1_assets.ops.served.chat import sampled
-from lang1_assets.ops.served.model import TEN_SAMPLES
+from lang1_assets.ops.served.model import GREEDY, TEN_SAMPLES, Sampling
 from lang1_assets.ops.tasks import TASKS
 
 MINIMUM_COMMON_NOTES = 30
@@ -54,7 +54,8 @@ class Entry(TypedDict):
     low: float | None
     high: float | None
     """95 %, of resampled notes."""
-    auroc_of_ten_samples: float | None
+    auroc_sampled: float | None
+    """Asked as the chat models on the board are: ten samples, comorbidity greedily (appendix J)."""
     is_sampled: bool
     """Its own AUROC is of samples already."""
     classes_absent: list[str]
@@ -80,8 +81,22 @@ def leaderboard(evaluated: Sequence[Evaluated], split: str, num_resamples: int, 
     for task in TASKS:
         found = [(one, row) for one in evaluated if (row := auroc_of(one, task, split)) is not None]
         found.sort(key=lambda pair: -(pair[1]["value"] or 0.0))
-        entries += [entry(one, row, found[0][0], num_resamples, seed) for one, row in found]
+        sampling = sampling_on_board(evaluated, task)
+        entries += [entry(one, row, found[0][0], sampling, num_resamples, seed) for one, row in found]
     return entries
+
+
+def sampling_on_board(evaluated: Sequence[Evaluated], task: str) -> Sampling:
+    """How the chat models on the board were asked, the first one where they differ; without any, as the paper asked."""
+    asked = [
+        row["abilities"]["sampled"]
+        for one in evaluated
+        for row in one.answers
+        if row["task"] == task and row["num_answers"]
+    ]
+    if asked:
+        return Sampling(**asked[0])
+    return GREEDY if task == "comorbidity" else TEN_SAMPLES
 
 
 def auroc_of(one: Evaluated, task: str, split: str) -> ResultRow | None:
@@ -89,7 +104,7 @@ def auroc_of(one: Evaluated, task: str, split: str) -> ResultRow | None:
     return next((row for row in rows if row["value"] is not None), None)
 
 
-def entry(one: Evaluated, row: ResultRow, best: Evaluated, num_resamples: int, seed: int) -> Entry:
+def entry(one: Evaluated, row: ResultRow, best: Evaluated, sampling: Sampling, num_resamples: int, seed: int) -> Entry:
     task, split = row["task"], row["split"]
     group = on(one.predictions, task, split)
     asked = next((item for item in one.answers if (item["task"], item["split"]) == (task, split)), None)
@@ -104,7 +119,7 @@ def entry(one: Evaluated, row: ResultRow, best: Evaluated, num_resamples: int, s
         auroc=row["value"],
         low=row["low"],
         high=row["high"],
-        auroc_of_ten_samples=row["value"] if one.is_sampled else of_ten_samples(group, seed),
+        auroc_sampled=row["value"] if one.is_sampled else auroc_if_sampled(group, sampling, seed),
         is_sampled=one.is_sampled,
         classes_absent=row["classes_absent"],
         invalid_share=asked["num_invalid"] / asked["num_answers"] if asked and asked["num_answers"] else None,
@@ -119,9 +134,9 @@ def entry(one: Evaluated, row: ResultRow, best: Evaluated, num_resamples: int, s
     )
 
 
-def of_ten_samples(group: pl.DataFrame, seed: int) -> float | None:
+def auroc_if_sampled(group: pl.DataFrame, sampling: Sampling, seed: int) -> float | None:
     labels, probabilities = labels_and_probabilities(group)
-    return finite(auroc(labels, sampled(probabilities, TEN_SAMPLES, seed)).value)
+    return finite(auroc(labels, sampled(probabilities, sampling, seed)).value)
 
 
 def difference_to(
@@ -146,18 +161,18 @@ def on(predictions: pl.DataFrame, task: str, split: str) -> pl.DataFrame:
 NOTHING = "\N{EN DASH}"
 SAMPLED_MARK = "\N{DAGGER}"
 """Beside the AUROC of a model that was sampled: it has no other."""
-HEADER = ("Model", "Mode", "Notes", "AUROC", "From 10 samples", "Below the best", "p", "Answers")
+HEADER = ("Model", "Mode", "Notes", "AUROC", "Sampled", "Below the best", "p", "Answers")
 
 
 def cells(entry: Entry) -> list[str]:
     """A line of the leaderboard under `HEADER`, as people read it."""
-    ten = entry["auroc_of_ten_samples"]
+    asked = entry["auroc_sampled"]
     return [
         entry["model"],
         entry["mode"].replace("_", "-"),
         f"{entry['n']:,}",
         with_interval(entry["auroc"], entry["low"], entry["high"]),
-        NOTHING if ten is None else f"{ten:.3f}" + (SAMPLED_MARK if entry["is_sampled"] else ""),
+        NOTHING if asked is None else f"{asked:.3f}" + (SAMPLED_MARK if entry["is_sampled"] else ""),
         below_text(entry),
         NOTHING if entry["p_value"] is None else f"{entry['p_value']:.3f}",
         answers_text(entry),

@@ -58,7 +58,7 @@ def build_prompts(
     if longest > context_length:
         raise PromptError(
             f"task {task.name}: a prompt of {longest} tokens does not fit the model's context of {context_length}; "
-            f"lower finetune.note_tokens (now {note_tokens}) by at least {longest - context_length}"
+            f"lower note_tokens (finetune.note_tokens, now {note_tokens}) by at least {longest - context_length}"
         )
     return PromptSet(
         ids=ids,

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from lang1_assets.ops.comparison import Difference, bootstrap_test, delong_test, paired
+from lang1_assets.ops.metrics import MetricError
 from lang1_assets.ops.results import ResultRow, result_rows
 
 PREDICTIONS_FILE, ROWS_FILE, RECORD_FILE = "predictions.parquet", "rows.json", "record.json"
@@ -45,8 +46,10 @@ class Compared:
     common: int
     only_first: int
     only_second: int
-    auroc: Difference
+    auroc: Difference | None
     """With an interval from resampled patients."""
+    problem: str | None
+    """Why there is none."""
     delong_p_value: float | None
     """Two classes only."""
 
@@ -135,21 +138,27 @@ def compare(first: LeftBehind, second: LeftBehind, num_resamples: int, seed: int
 def compare_one(
     first: LeftBehind, second: LeftBehind, task: str, split: str, num_resamples: int, seed: int
 ) -> Compared:
-    pair = paired(*(on(one.predictions, task, split) for one in (first, second)))
+    groups = [on(one.predictions, task, split) for one in (first, second)]
+    common = groups[0].join(groups[1], on="note_id", how="semi")
+    counts: dict[str, Any] = {"task": task, "split": split, "common": len(common)}
+    counts |= {
+        f"only_{place}": len(group) - len(common) for place, group in zip(("first", "second"), groups, strict=True)
+    }
+    if common["label"].n_unique() < 2:
+        why = f"{len(common)} notes in common, of {common['label'].n_unique()} class(es): no AUROC"
+        return Compared(**counts, auroc=None, delong_p_value=None, problem=why)
+    try:
+        pair = paired(*groups)
+    except MetricError as error:
+        return Compared(**counts, auroc=None, delong_p_value=None, problem=str(error))
     clusters = np.unique(pair.patients, return_inverse=True)[1]
     test = bootstrap_test(
         pair.labels, pair.first, pair.second, num_resamples=num_resamples, seed=seed, clusters=clusters
     )
-    is_binary = pair.first.shape[1] == 2 and len(np.unique(pair.labels)) == 2
-    return Compared(
-        task=task,
-        split=split,
-        common=len(pair.labels),
-        only_first=pair.only_first,
-        only_second=pair.only_second,
-        auroc=test,
-        delong_p_value=delong_test(pair.labels, pair.first, pair.second).p_value if is_binary else None,
-    )
+    # DeLong's variance needs two notes of each of two classes.
+    is_binary = pair.first.shape[1] == 2 and np.bincount(pair.labels, minlength=2).min() > 1
+    delong = delong_test(pair.labels, pair.first, pair.second).p_value if is_binary else None
+    return Compared(**counts, auroc=test, delong_p_value=delong, problem=None)
 
 
 def disagreements(first: LeftBehind, second: LeftBehind, task: str, split: str) -> pl.DataFrame:

@@ -22,6 +22,9 @@ class Outside(Section):
     max_examples: PositiveInt | None = None
     """Notes of each task that are scored, for cost; never more than `evaluate.max_examples`, and the first of the same order, so
     that every model has them in common."""
+    note_tokens: PositiveInt | None = None
+    """Tokens of each note, where a model's context or tokenizer has no room for `finetune.note_tokens`. With fewer it sees
+    less than the others, and the leaderboard says so."""
 
 
 class FolderModel(Outside):

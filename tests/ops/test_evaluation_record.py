@@ -43,4 +43,13 @@ def test_a_models_hash_is_that_of_its_weights_and_configuration(model_folder: Pa
 
 def test_what_stands_for_weights_and_what_is_around() -> None:
     assert values_sha256({"a": 1, "b": 2}) == values_sha256({"b": 2, "a": 1}) != values_sha256({"a": 1})
-    assert set(surroundings()) == {"python", "torch", "transformers", "tokenizers", "numpy", "polars"}
+    assert set(surroundings()) == {
+        "python",
+        "torch",
+        "transformers",
+        "tokenizers",
+        "numpy",
+        "polars",
+        "device",
+        "precision",
+    }

@@ -9,6 +9,8 @@ from lang1_assets.ops.bootstrap import auroc_distribution
 from lang1_assets.ops.leaderboard import MINIMUM_COMMON_NOTES, Evaluated, leaderboard
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.results import result_rows
+from lang1_assets.ops.served.chat import sampled
+from lang1_assets.ops.served.model import Sampling
 
 SPLIT = "temporal_2024"
 NUM_RESAMPLES, SEED = 300, 5
@@ -65,13 +67,14 @@ def test_models_are_in_the_order_of_their_auroc_and_compared_on_the_same_notes()
 def test_ten_samples_cost_some_of_the_auroc_and_a_sampled_model_has_no_more_than_that() -> None:
     frame = predictions(1.0, 1500)
     asked = {"task": "mortality", "split": SPLIT, "num_notes": 1510, "not_scored": {"too_long": 10}, "num_rescued": 0}
-    answers = [{**asked, "num_answers": 15000, "num_invalid": 300}]
+    ten = {"num_samples": 10, "temperature": 1.0, "max_examples": 1000}
+    answers = [{**asked, "num_answers": 15000, "num_invalid": 300, "abilities": {"sampled": ten}}]
     found = board(evaluated("logits", frame), evaluated("chat", frame, answers=answers))
     plain, chat = found["logits"], found["chat"]
-    assert plain["auroc"] - 0.1 < plain["auroc_of_ten_samples"] < plain["auroc"] - 0.01
+    assert plain["auroc"] - 0.1 < plain["auroc_sampled"] < plain["auroc"] - 0.01
     assert (plain["is_sampled"], plain["invalid_share"], plain["num_not_scored"]) == (False, None, 0)
     assert (chat["is_sampled"], chat["invalid_share"], chat["num_not_scored"]) == (True, 0.02, 10)
-    assert chat["auroc_of_ten_samples"] == chat["auroc"]
+    assert chat["auroc_sampled"] == chat["auroc"]
 
 
 def test_too_few_notes_in_common_are_not_compared() -> None:
@@ -94,3 +97,26 @@ def test_each_task_has_a_best_of_its_own_and_a_model_without_a_task_no_entry_the
 
 def test_another_split_is_not_looked_at() -> None:
     assert leaderboard([evaluated("one", predictions(1.0, 100))], "test", NUM_RESAMPLES, SEED) == []
+
+
+def test_comorbidity_is_compared_as_it_is_asked_greedily() -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 5, 900)
+    logits = 1.5 * np.eye(5)[labels] + rng.standard_normal((900, 5))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    frame = predictions(0.0, 900, task="comorbidity").with_columns(
+        label=pl.Series(labels, dtype=pl.Int32), probabilities=pl.Series(probabilities.tolist())
+    )
+    entry = board(evaluated("logits", frame))["logits"]
+    greedy = auroc(labels, np.eye(5)[probabilities.argmax(axis=1)]).value
+    assert entry["auroc_sampled"] == greedy < entry["auroc"] - 0.03
+    chat = [
+        {"task": "comorbidity", "split": SPLIT, "num_notes": 9, "not_scored": {}, "num_rescued": 0, "num_answers": 27}
+    ]
+    chat[0] |= {"num_invalid": 0, "abilities": {"sampled": {"num_samples": 3, "temperature": 1.0, "max_examples": 9}}}
+    beside = board(evaluated("logits", frame), evaluated("chat", frame[:9], answers=chat))["logits"]
+    labels_of, drawn = (
+        frame["label"].to_numpy(),
+        sampled(probabilities, Sampling(**chat[0]["abilities"]["sampled"]), SEED),
+    )
+    assert beside["auroc_sampled"] == pytest.approx(auroc(labels_of, drawn).value)

@@ -68,7 +68,9 @@ def test_a_prompt_that_does_not_fit_says_by_how_much(tokenizer_folder: Path) -> 
     task = TASKS["mortality"]
     longest = len(build_prompts(task, texts, [0], tokenizer_folder, NOTE_TOKENS, 1000).ids[0])
     assert build_prompts(task, texts, [0], tokenizer_folder, NOTE_TOKENS, longest).ids
-    with pytest.raises(PromptError, match=r"mortality: .*note_tokens \(now 20\) by at least 3") as caught:
+    with pytest.raises(
+        PromptError, match=r"mortality: .*note_tokens \(finetune.note_tokens, now 20\) by at least 3"
+    ) as caught:
         build_prompts(task, texts, [0], tokenizer_folder, NOTE_TOKENS, longest - 3)
     assert texts[0][:30] not in str(caught.value)
 

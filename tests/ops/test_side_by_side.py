@@ -9,6 +9,7 @@ import pytest
 from lang1_assets.ops.results import result_rows
 from lang1_assets.ops.side_by_side import (
     EvaluationError,
+    LeftBehind,
     changed_numbers,
     compare,
     disagreements,
@@ -50,6 +51,7 @@ def test_two_models_are_compared_note_by_note(tmp_path: Path) -> None:
     assert (found.task, found.split, found.common, found.only_first, found.only_second) == (
         "mortality", SPLIT, 280, 20, 0,
     )  # fmt: skip
+    assert found.auroc is not None
     assert 0 < found.auroc.low < found.auroc.value < found.auroc.high
     assert found.delong_p_value is not None
     assert found.delong_p_value < 0.01
@@ -59,6 +61,28 @@ def test_two_models_are_compared_note_by_note(tmp_path: Path) -> None:
     one = table.row(0, named=True)
     own = frames[1].filter(note_id=one["note_id"]).row(0, named=True)
     assert one["second"] == own["probabilities"][own["label"]]
+
+
+def test_what_cannot_be_compared_is_said_and_the_rest_is_compared(tmp_path: Path) -> None:
+    one_positive = predictions(0.5, 60, task="insurance_denial").with_columns(
+        label=pl.when(pl.col("note_id") == "n7").then(1).otherwise(0).cast(pl.Int32)
+    )
+    other_labels = predictions(0.5, 60, task="readmission")
+    tasks = [predictions(0.3, 50), one_positive, other_labels, predictions(0.3, 50, task="length_of_stay")]
+    changed = other_labels.with_columns(label=1 - pl.col("label"))
+    apart = predictions(0.3, 50, task="length_of_stay", first=50)
+    first = read_evaluation(leave(tmp_path / "1", pl.concat(tasks[:3])))
+    second = read_evaluation(leave(tmp_path / "2", pl.concat([tasks[0], one_positive, changed])))
+    found = {row.task: row for row in compare(first, second, num_resamples=100, seed=1)}
+    assert found["mortality"].auroc is not None
+    assert found["insurance_denial"].auroc is not None
+    assert found["insurance_denial"].delong_p_value is None
+    assert found["readmission"].auroc is None
+    assert "different versions of the task" in str(found["readmission"].problem)
+    without = [LeftBehind(folder=tmp_path, predictions=frame, rows=[], record={}) for frame in (tasks[3], apart)]
+    (row,) = compare(without[0], without[1], num_resamples=100, seed=1)
+    assert (row.auroc, row.common, row.only_first, row.only_second) == (None, 0, 50, 50)
+    assert "0 notes in common" in str(row.problem)
 
 
 def test_what_differs_is_named_and_nothing_else() -> None:

@@ -116,9 +116,9 @@ def leaderboard_section(data: ReportData) -> Section:
         title="Leaderboard" + (" (synthetic data)" if data.is_synthetic else ""),
         text=(
             "Below the best: AUROC of the best model less this one's, on the notes that both scored, with a 95% interval and a p "
-            "value from resampled patients. From 10 samples: what a model would get that could only be asked ten times. Models "
-            "marked \N{DAGGER} have nothing else, and are to be compared with that column. Rescued: notes whose letters a server "
-            "listed only when asked again.",
+            "value from resampled patients. Sampled: what a model would get that is asked as chat models are, ten times or for "
+            "comorbidity once. Models marked \N{DAGGER} have nothing else, and are to be compared with that column. Rescued: notes "
+            "whose letters a server listed only when asked again.",
         ),
         tables=tables,
     )

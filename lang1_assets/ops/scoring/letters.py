@@ -24,6 +24,8 @@ from lang1_assets.ops.scoring.packing import can_pack, pack_linears
 CPU_BATCH_TOKENS = 1024
 """On a CPU a larger batch is slower: 101M parameters took 5.1 s with 600 to 1,200 tokens, 6.4 with 4,096, 8 with all. Its
 activations leave the cache, and the memory for them is mapped anew each time."""
+SCORING_PRECISION = {"cuda": torch.bfloat16, "cpu": torch.float32}
+"""Of the weights, by device. bf16 moves probabilities by up to a hundredth: comparisons to the last digits are in float32."""
 ODD_OUTPUT_LAYERS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 """Settings of models that do more with their logits than the output layer says."""
 
@@ -83,7 +85,7 @@ def on_every_device(model: Any) -> list[Any]:
             # The output layer is computed for the letters alone, from its weight as it is.
             pack_linears(model.model)
         return [model]
-    narrow = model.to(torch.bfloat16)
+    narrow = model.to(SCORING_PRECISION["cuda"])
     return [copy.deepcopy(narrow).to(f"cuda:{number}") for number in range(torch.cuda.device_count())]
 
 

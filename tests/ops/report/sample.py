@@ -88,6 +88,7 @@ def sample_leaderboard() -> tuple[Entry, ...]:
     """Our models, a server whose letters were asked for again, and a chat model that was sampled."""
     answers = {"not_scored": {"too_long": 3}, "num_notes": 400, "num_rescued": 12, "num_answers": 0, "num_invalid": 0}
     sampled = {**answers, "not_scored": {}, "num_rescued": 0, "num_answers": 4000, "num_invalid": 180}
+    sampled["abilities"] = {"sampled": {"num_samples": 10, "temperature": 1.0, "max_examples": 400}}
     others = {"joint": (), "ward-server": (answers,), "assistant": (sampled,)}
     evaluated = []
     for (name, asked), signal in zip(others.items(), (0.8, 0.4, 0.2), strict=True):
