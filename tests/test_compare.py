@@ -157,17 +157,27 @@ def test_what_lies_there_is_enough_to_make_every_number_again(
         assert changed_numbers(read_evaluation(artifact(resources, f"outside_evaluation/{name}").path)) == []
 
 
+def ledger_of(folder: Path, name: str) -> bytes:
+    (ledger,) = folder.rglob(f"{name}.jsonl")
+    return ledger.read_bytes()
+
+
 def test_nothing_is_paid_twice_when_the_code_is_new(
-    evaluated: dict[str, Any], resources: dict[str, Any], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    evaluated: dict[str, Any],
+    resources: dict[str, Any],
+    settings: Settings,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = {name: predictions(resources, f"outside_evaluation/{name}") for name in ("down-the-hall", "talker")}
+    paid = {name: ledger_of(folder, name) for name in before}
     monkeypatch.setattr(compare, "CODE", [*compare.CODE, "lang1_assets.ops.checksums"])
     for name, frame in before.items():
         assert made(settings, resources, compare, "outside_evaluation", name).success
         again = artifact(resources, f"outside_evaluation/{name}")
         assert predictions(resources, again.name).equals(frame)
         answers = json.loads((again.path / "answers.json").read_text())
-        assert {row["usage"]["num_requests"] for row in answers} == {0}
+        assert ledger_of(folder, name) == paid[name]
         assert all(row["usage"]["num_from_ledger"] > 0 for row in answers)
 
 

@@ -2,7 +2,8 @@
 
 Servers that speak the same API differ in what they take and in what they mean: whether prompts may be token ids, whether
 `echo` is heard, whether a bias on a letter shows in its log-probability. A wrong guess gives wrong probabilities without an
-error, so each is tried on a prompt whose answer has to be consistent, and what was found is kept with the answers.
+error, so each is tried on a prompt whose answer has to be consistent, at every start: the server behind an address may be
+another one since. Answers of notes are kept under what was found (`paid_under`).
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from lang1_assets.ops.served.asking import PaidAnswers, request_key, token_counts, with_extra
+from lang1_assets.ops.served.asking import ask_now, token_counts
+from lang1_assets.ops.served.client import ServedClient
 from lang1_assets.ops.served.errors import RedrawError, RefusedError, ServedError
 from lang1_assets.ops.served.logprobs import token_at
 from lang1_assets.ops.served.prompt_forms import PromptTokenizer
@@ -61,11 +63,11 @@ class Abilities(Wording):
 
 
 class Prober:
-    """Asks the server; `find` is the whole of it."""
+    """Asks the server a few questions; `find` is the whole of it."""
 
-    def __init__(self, paid: PaidAnswers, letters: Sequence[str], tokenizer: PromptTokenizer | None) -> None:
-        self._client = paid.client
-        self._model = paid.client.model
+    def __init__(self, client: ServedClient, letters: Sequence[str], tokenizer: PromptTokenizer | None) -> None:
+        self._client = client
+        self._model = client.model
         self._letters = list(letters)
         self._tokenizer = tokenizer
         self._ids = tokenizer.letter_ids(letters) if tokenizer else None
@@ -137,21 +139,17 @@ class Prober:
 
     def _try(self, body: Body, read: Callable[[Body], Body] = lambda answer: answer) -> Body | None:
         """What `read` makes of the answer, or None where the server refuses what was asked."""
-        body = with_extra({"model": self._model.name, **body}, self._model.extra)
         try:
-            return self._client.post("completions", body, read)
+            return ask_now(self._client, "completions", {"model": self._model.name, **body}, read)
         except RefusedError:
             return None
 
 
-def find_abilities(paid: PaidAnswers, letters: Sequence[str], tokenizer: PromptTokenizer | None) -> Abilities:
-    """From the ledger where an earlier run found them, so that its answers are still those to the same questions."""
-    model = paid.client.model
-    has_tokenizer = tokenizer.fingerprint if tokenizer else None
-    key = request_key(["abilities", model.name, model.version, model.top_logprobs, list(letters), has_tokenizer])
-    kept = paid.ledger.get(key)
-    if kept is not None:
-        return Abilities(**kept)
-    found = Prober(paid, letters, tokenizer).find()
-    paid.ledger.add(key, asdict(found))
-    return found
+def paid_under(abilities: Abilities, tokenizer: PromptTokenizer | None) -> dict[str, Any]:
+    """What answers of notes are kept under."""
+    return {**asdict(abilities), "tokenizer": tokenizer.fingerprint if tokenizer else None}
+
+
+def find_abilities(client: ServedClient, letters: Sequence[str], tokenizer: PromptTokenizer | None) -> Abilities:
+    """Raises ServedError when the server cannot be used."""
+    return Prober(client, letters, tokenizer).find()

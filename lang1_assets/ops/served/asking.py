@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
@@ -22,9 +22,15 @@ READING = 1
 class PaidAnswers:
     """Answers from the ledger where it has them, otherwise from the server, and then into the ledger."""
 
-    def __init__(self, client: ServedClient, ledger: Ledger) -> None:
+    def __init__(self, client: ServedClient, ledger: Ledger, under: Mapping[str, Any]) -> None:
+        """
+        Args:
+            under: what an answer's meaning depends on beside its question, such as whether the server shows a bias. Answers
+                count only under what they were paid for under.
+        """
         self.client = client
         self.ledger = ledger
+        self._under = dict(under)
 
     def ask(
         self,
@@ -42,7 +48,7 @@ class PaidAnswers:
         """
         model = self.client.model
         body = with_extra(body, model.extra)
-        key = request_key([READING, endpoint, model.version, list(letters), number, body])
+        key = request_key([READING, endpoint, model.version, self._under, list(letters), number, body])
         kept = self.ledger.get(key)
         if kept is not None:
             self.client.meter.add(num_from_ledger=1, **kept["tokens"])
@@ -51,6 +57,20 @@ class PaidAnswers:
         self.ledger.add(key, answer)
         self.client.meter.add(**answer["tokens"])
         return answer
+
+
+def ask_now(
+    client: ServedClient, endpoint: str, body: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """What `read` makes of the answer to a question of our own, past the ledger: what the server does today."""
+    answer = client.post(
+        endpoint,
+        with_extra(body, client.model.extra),
+        lambda answer: {"read": read(answer), "tokens": token_counts(answer)},
+    )
+    client.meter.add(**answer["tokens"])
+    read_from: dict[str, Any] = answer["read"]
+    return read_from
 
 
 def with_extra(body: dict[str, Any], extra: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 from lm_eval.api.registry import register_model
 from lm_eval.models.openai_completions import LocalCompletionsAPI
 
-from lang1_assets.ops.served.abilities import find_abilities
+from lang1_assets.ops.served.abilities import find_abilities, paid_under
 from lang1_assets.ops.served.addresses import LOOPBACK
 from lang1_assets.ops.served.asking import PaidAnswers, ask_all
 from lang1_assets.ops.served.client import ServedClient
@@ -99,8 +99,10 @@ class HarnessServedModel(LocalCompletionsAPI):
         )
         self._folder = None if ledger else tempfile.TemporaryDirectory(prefix="lang1-ledger-")
         path = Path(ledger) if ledger else Path(self._folder.name) / "ledger.jsonl"  # type: ignore[union-attr]
-        self._paid = PaidAnswers(ServedClient(served), Ledger(path))
-        self.abilities = find_abilities(self._paid, PROBED_LETTERS, PromptTokenizer(Path(tokenizer)))
+        client, kept = ServedClient(served), Ledger(path)
+        own = PromptTokenizer(Path(tokenizer))
+        self.abilities = find_abilities(client, PROBED_LETTERS, own)
+        self._paid = PaidAnswers(client, kept, paid_under(self.abilities, own))
         if self.abilities.prompt_form != "token_ids":
             raise ServedError(f"{base_url}: takes no prompts as token ids, which the harness sends; use score_served")
 

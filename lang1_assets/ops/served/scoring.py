@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lang1_assets.ops.served.abilities import find_abilities
+from lang1_assets.ops.served.abilities import find_abilities, paid_under
 from lang1_assets.ops.served.asking import PaidAnswers, ask_all
 from lang1_assets.ops.served.chat import Answers, ChatScorer, shares
 from lang1_assets.ops.served.client import ServedClient, Usage
@@ -75,14 +75,14 @@ def score_served(
         raise ValueError(f"sampling is for chat models and needed there; api is '{model.api}', sampling {sampling}")
     check_encodable(prompts)
     with Ledger(ledger) as kept, ServedClient(model) as client:
-        paid = PaidAnswers(client, kept)
         if sampling is not None:
-            chat = ChatScorer(paid, letters, sampling, seed)
+            chat = ChatScorer(PaidAnswers(client, kept, {}), letters, sampling, seed)
             chat.check()
             answers = ask_all(chat.answers, prompts, client, on_progress)
             return sampled_scores(answers, len(letters), sampling, client.meter.usage())
         tokenizer = PromptTokenizer(model.tokenizer) if model.tokenizer else None
-        abilities = find_abilities(paid, letters, tokenizer)
+        abilities = find_abilities(client, letters, tokenizer)
+        paid = PaidAnswers(client, kept, paid_under(abilities, tokenizer))
         scorer = CompletionsScorer(paid, letters, tokenizer.letter_ids(letters) if tokenizer else None, abilities)
         as_ids = tokenizer is not None and abilities.prompt_form == "token_ids"
         forms: Sequence[Prompt] = tokenizer.batch_ids(prompts) if tokenizer and as_ids else prompts

@@ -19,6 +19,8 @@ from lang1_assets.ops.evaluation import load_for_scoring
 from lang1_assets.ops.prompts import PromptSet, build_prompts
 from lang1_assets.ops.scoring import score_options
 from lang1_assets.ops.served.model import ServedModel
+from lang1_assets.ops.served.prompt_forms import PromptTokenizer
+from lang1_assets.ops.served.wording import PROBE
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.conftest import PROMPT_CONTEXT, synthetic_note
 
@@ -34,6 +36,8 @@ class Questions:
     prompts: list[str]
     letters: tuple[str, ...]
     local: np.ndarray
+    probe_ids: tuple[int, ...]
+    """Of the client's own question, which comes before any of them."""
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +99,8 @@ def questions(model_folder: Path) -> Questions:
     texts = [synthetic_note(rng, rng.randint(3, 40)) for _ in range(24)]
     local = score_options(load_for_scoring(model_folder), local_prompts(texts, model_folder), 8)
     prompts = [f"{text}\n{TASK.question_block}" for text in texts]
-    return Questions(prompts=prompts, letters=TASK.letters, local=local)
+    probe_ids = PromptTokenizer(model_folder).ids(PROBE)
+    return Questions(prompts=prompts, letters=TASK.letters, local=local, probe_ids=probe_ids)
 
 
 def local_prompts(texts: list[str], model_folder: Path) -> PromptSet:

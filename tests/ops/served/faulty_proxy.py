@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import re
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from lang1_assets.ops.served.wording import PROBE
 
 Fault = str | None
 
@@ -17,6 +20,9 @@ Fault = str | None
 class FaultyProxy:
     """Forwards requests one to a connection, unless `fault_of` has an accident for the next one, by its number from 0.
 
+    Questions of the client's own, about what the server can do, are counted by themselves, and have no accidents but those of
+    `fault_of_probe`: a drawn token may cost one of them more.
+
     Accidents: `drop` closes before the server is asked, `lose` after it answered; `cut` sends half the bytes; `half` a whole
     HTTP answer with half the JSON; `drip` its content a byte now and then; `wait:SECONDS` answers late; `429:SECONDS`,
     `500`, `401`, `404` and `307:URL` answer for the server.
@@ -24,9 +30,16 @@ class FaultyProxy:
 
     server_port: int
     fault_of: Callable[[int], Fault] = lambda number: None
+    probe_ids: Sequence[int] = ()
+    """By which such a question is known where prompts are token ids."""
+    fault_of_probe: Callable[[int], Fault] = lambda number: None
+    adds: dict[str, Any] = field(default_factory=dict)
+    """Fields of each forwarded request: the same server with other habits."""
+    probes: list[dict[str, Any]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    """Of the questions about notes."""
     answered: Counter[str] = field(default_factory=Counter)
-    """How often the server answered each body, whatever became of the answer."""
+    """How often the server answered each of them, whatever became of the answer."""
     most_at_once: int = 0
     port: int = 0
     _now: int = 0
@@ -35,19 +48,32 @@ class FaultyProxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/v1"
 
+    @property
+    def num_probes_repeated(self) -> int:
+        """For another token to be drawn."""
+        return len(self.probes) - len({json.dumps(probe) for probe in self.probes})
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
         try:
             head, body = await read_message(reader)
-            number = len(self.bodies)
-            self.bodies.append(json.loads(body))
-            await self.answer(self.fault_of(number), head, body, writer)
+            asked = json.loads(body)
+            seen, fault_of = (
+                (self.probes, self.fault_of_probe) if self.is_probe(asked) else (self.bodies, self.fault_of)
+            )
+            seen.append(asked)
+            await self.answer(fault_of(len(seen) - 1), head, body, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             self._now -= 1
             writer.close()
+
+    def is_probe(self, asked: dict[str, Any]) -> bool:
+        prompt = asked["messages"][-1]["content"] if "messages" in asked else asked["prompt"]
+        probe = PROBE if isinstance(prompt, str) else list(self.probe_ids)
+        return bool(probe) and prompt[: len(probe)] == probe
 
     async def answer(self, fault: Fault, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
         name, _, value = (fault or "").partition(":")
@@ -60,7 +86,8 @@ class FaultyProxy:
         if name == "wait":
             await asyncio.sleep(float(value))
         answer = await self.forward(head, body)
-        self.answered[body.decode()] += 1
+        if not self.is_probe(json.loads(body)):
+            self.answered[body.decode()] += 1
         _, _, content = answer.partition(b"\r\n\r\n")
         if name == "half":
             answer = plain(200, content[: len(content) // 2])
@@ -73,13 +100,18 @@ class FaultyProxy:
     async def forward(self, head: bytes, body: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server_port)
         try:
-            writer.write(head + body)
+            writer.write(with_fields(head, body, self.adds) if self.adds else head + body)
             await writer.drain()
             answer_head, content = await read_message(reader)
             # One request a connection: a client that tries to use it again would meet accidents that nobody planned.
             return answer_head.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + content
         finally:
             writer.close()
+
+
+def with_fields(head: bytes, body: bytes, fields: dict[str, Any]) -> bytes:
+    body = json.dumps({**json.loads(body), **fields}).encode()
+    return re.sub(rb"(?i)(content-length:) *[0-9]+", rb"\1 %d" % len(body), head) + body
 
 
 async def read_message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -115,8 +147,9 @@ def faulty_proxy(
     server_port: int,
     fault_of: Callable[[int], Fault] = lambda number: None,
     tls: ssl.SSLContext | None = None,
+    **more: Any,
 ) -> Iterator[FaultyProxy]:
-    proxy = FaultyProxy(server_port, fault_of)
+    proxy = FaultyProxy(server_port, fault_of, **more)
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(proxy.handle, "127.0.0.1", 0, limit=1 << 24, ssl=tls))
     proxy.port = server.sockets[0].getsockname()[1]

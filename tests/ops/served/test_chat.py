@@ -94,7 +94,7 @@ def test_the_instruction_is_a_system_message(
     with faulty_proxy(llama_port) as proxy:
         model = replace(chat, url=proxy.url, instruction="One letter.", extra={"max_tokens": None, "n_predict": 1})
         score_served(questions.prompts[:1], questions.letters, model, tmp_path / "ledger", sampling=GREEDY)
-    probe, body = proxy.bodies
+    (probe,), (body,) = proxy.probes, proxy.bodies
     assert "Is this a probe?" in probe["messages"][1]["content"]
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert body["messages"][1]["content"] == questions.prompts[0]

@@ -25,12 +25,10 @@ Score = Callable[..., tuple[ServedScores, FaultyProxy]]
 
 @pytest.fixture
 def score(served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path) -> Score:
-    """Scores all prompts, four requests each, through a proxy with accidents."""
-    # What the server can do is found out before, without the proxy: there a drawn token may cost a request more.
-    score_served([], questions.letters, served, tmp_path / "ledger")
+    """Scores all prompts, four requests each, through a proxy with accidents to those."""
 
     def run(fault_of: Callable[[int], Fault], **changes: Any) -> tuple[ServedScores, FaultyProxy]:
-        with faulty_proxy(llama_port, fault_of) as proxy:
+        with faulty_proxy(llama_port, fault_of, probe_ids=questions.probe_ids) as proxy:
             model = replace(served, url=proxy.url, **changes)
             return score_served(questions.prompts, questions.letters, model, tmp_path / "ledger"), proxy
 
@@ -42,8 +40,8 @@ def test_an_accident_costs_a_retry_and_changes_no_number(score: Score, questions
     scores, proxy = score(lambda number: accident if number % 24 == 4 else None)
     np.testing.assert_allclose(scores.probabilities, questions.local, atol=5e-6)
     num_accidents = len(range(4, len(proxy.bodies), 24))
-    assert scores.usage.num_retries == num_accidents
-    assert scores.usage.num_requests == len(proxy.bodies)
+    assert scores.usage.num_retries == num_accidents + proxy.num_probes_repeated
+    assert scores.usage.num_requests == len(proxy.bodies) + len(proxy.probes)
 
 
 def test_only_answers_that_were_lost_are_paid_for_twice(score: Score, questions: Questions) -> None:
@@ -54,15 +52,15 @@ def test_only_answers_that_were_lost_are_paid_for_twice(score: Score, questions:
 
 
 def test_a_late_answer_is_asked_for_again(score: Score, questions: Questions) -> None:
-    scores, _ = score(lambda number: "wait:1.5" if number == 30 else None, answer_timeout_seconds=0.7)
-    assert scores.usage.num_retries == 1
+    scores, proxy = score(lambda number: "wait:1.5" if number == 30 else None, answer_timeout_seconds=0.7)
+    assert scores.usage.num_retries == 1 + proxy.num_probes_repeated
     np.testing.assert_allclose(scores.probabilities, questions.local, atol=5e-6)
 
 
 def test_an_answer_that_drips_has_a_deadline(score: Score) -> None:
     start = time.monotonic()
-    scores, _ = score(lambda number: "drip" if number == 30 else None, answer_timeout_seconds=0.7)
-    assert scores.usage.num_retries == 1
+    scores, proxy = score(lambda number: "drip" if number == 30 else None, answer_timeout_seconds=0.7)
+    assert scores.usage.num_retries == 1 + proxy.num_probes_repeated
     assert time.monotonic() - start < 8
 
 
@@ -73,8 +71,8 @@ def test_a_server_that_asks_for_patience_gets_it_from_every_thread(score: Score)
         times.append(time.monotonic())
         return "429:1" if number == 40 else None
 
-    scores, _ = score(fault_of)
-    assert scores.usage.num_retries == 1
+    scores, proxy = score(fault_of)
+    assert scores.usage.num_retries == 1 + proxy.num_probes_repeated
     # One request of the other thread may have been on its way.
     assert times[42] - times[40] > 0.95
 
@@ -92,8 +90,7 @@ def test_requests_a_minute(served: ServedModel, llama_port: int, questions: Ques
         times.append(time.monotonic())
         return None
 
-    score_served([], questions.letters, served, tmp_path / "ledger")
-    with faulty_proxy(llama_port, fault_of) as proxy:
+    with faulty_proxy(llama_port, fault_of, probe_ids=questions.probe_ids) as proxy:
         model = replace(served, url=proxy.url, requests_per_minute=1200.0)
         score_served(questions.prompts[:4], questions.letters, model, tmp_path / "ledger")
     assert (times[-1] - times[0]) / (len(times) - 1) > 0.95 * 60 / 1200

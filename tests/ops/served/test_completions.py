@@ -14,6 +14,8 @@ from tests.ops.served.faulty_proxy import faulty_proxy
 
 SAME = 5e-6
 """Both compute in 32 bits; 5e-7 was measured."""
+SHOWS_BIAS = {"post_sampling_probs": True, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+"""llama.cpp shows probabilities after its samplers when asked to."""
 
 
 @pytest.mark.parametrize("top_logprobs", [1, 5, 20])
@@ -33,12 +35,26 @@ def test_probabilities_are_those_of_the_model_scored_here(
 
 
 def test_a_server_that_shows_the_bias(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
-    """llama.cpp shows probabilities after its samplers when asked to: one request a note then lists all letters."""
-    model = replace(served, extra={"post_sampling_probs": True, "top_k": 0, "top_p": 1.0, "min_p": 0.0})
+    """One request a note then lists all letters."""
+    model = replace(served, extra=SHOWS_BIAS)
     scores = score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
     assert scores.abilities["rescue"] == "biased"
     assert scores.mean_letter_mass is None
     np.testing.assert_allclose(scores.probabilities, questions.local, atol=SAME)
+
+
+@pytest.mark.parametrize("shows_bias_first", [False, True])
+def test_a_ledger_of_a_server_with_other_habits(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path, shows_bias_first: bool
+) -> None:
+    """The same model behind another server: what the first one could do, and its answers, say nothing about the second."""
+    with faulty_proxy(llama_port, adds=SHOWS_BIAS) as proxy:
+        servers = [(served, "forced"), (replace(served, url=proxy.url), "biased")]
+        for model, rescue in servers[::-1] if shows_bias_first else servers:
+            scores = score_served(questions.prompts[:8], questions.letters, model, tmp_path / "ledger")
+            assert scores.abilities["rescue"] == rescue
+            assert scores.usage.num_from_ledger == 0
+            np.testing.assert_allclose(scores.probabilities, questions.local[:8], atol=SAME)
 
 
 def test_without_a_tokenizer_a_missing_letter_is_no_number(
@@ -66,24 +82,20 @@ def test_without_a_tokenizer_listed_letters_are_found_by_their_text(
     np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1)
 
 
-def test_an_interrupted_run_goes_on(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_also_when_the_server_has_moved(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
+) -> None:
     half = score_served(questions.prompts[:12], questions.letters, served, tmp_path / "ledger")
     whole = score_served(questions.prompts, questions.letters, served, tmp_path / "ledger")
-    again = score_served(questions.prompts, questions.letters, served, tmp_path / "ledger")
+    with faulty_proxy(llama_port, probe_ids=questions.probe_ids) as proxy:
+        again = score_served(questions.prompts, questions.letters, replace(served, url=proxy.url), tmp_path / "ledger")
     assert half.usage.num_from_ledger == 0
     assert whole.usage.num_from_ledger == 12 * 4
-    assert again.usage.num_requests == 0
+    assert again.usage.num_from_ledger == 24 * 4
+    assert proxy.bodies == []
+    assert again.usage.num_requests == len(proxy.probes) > 0
     assert again.usage.prompt_tokens == whole.usage.prompt_tokens
     np.testing.assert_array_equal(again.probabilities, whole.probabilities)
-
-
-def test_everything_paid_for_needs_no_server(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
-    there = score_served(questions.prompts, questions.letters, served, tmp_path / "ledger")
-    gone = replace(served, url="http://127.0.0.1:9/v1", max_retries=0)
-    np.testing.assert_array_equal(
-        score_served(questions.prompts, questions.letters, gone, tmp_path / "ledger").probabilities,
-        there.probabilities,
-    )
 
 
 def test_another_version_is_asked_anew(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
@@ -112,7 +124,7 @@ def test_the_same_prompt_twice_is_paid_for_once(served: ServedModel, questions: 
 def test_no_more_requests_at_once_than_allowed(
     served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
 ) -> None:
-    with faulty_proxy(llama_port, lambda number: "wait:0.02") as proxy:
+    with faulty_proxy(llama_port, lambda number: "wait:0.02", probe_ids=questions.probe_ids) as proxy:
         scored = score_served(questions.prompts, questions.letters, replace(served, url=proxy.url), tmp_path / "ledger")
     assert proxy.most_at_once == served.max_concurrent
     assert isinstance(scored, ServedScores)

@@ -175,10 +175,8 @@ def test_a_note_is_in_no_log_error_or_file(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     caplog.set_level(logging.DEBUG)
     # As text: token ids would hide the words, and a leak of them.
-    served = replace(served, api=api, tokenizer=None, max_retries=1, max_answer_tokens=4)
+    served = replace(served, api=api, tokenizer=None, longest_wait_seconds=0.01, max_answer_tokens=4)
     sampling = TEN_SAMPLES if api == "chat" else None
-    # What comes before the notes is in the ledger: the accidents happen to the note.
-    score_served([], questions.letters, replace(served, max_retries=8), tmp_path / "ledger", sampling=sampling)
     prompt = f"{CANARY} {questions.prompts[0]}"
     told: list[str] = []
     with faulty_proxy(llama_port, lambda number: accident) as proxy:
