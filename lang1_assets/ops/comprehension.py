@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 
 from lang1_assets.ops.scoring import pad_right
 from lang1_assets.ops.tasks import COMPREHENSION
-from lang1_assets.ops.tokenizer import encode_batch
+from lang1_assets.ops.tokenizer import encode_batch, encode_from_start
 
 
 def right_answers(
@@ -46,7 +46,7 @@ def option_likelihoods(
 
 @dataclass(frozen=True, kw_only=True)
 class OptionRows:
-    """Each option of each question as one row of ids: BOS, the prompt, the option."""
+    """Each option of each question as one row of ids: BOS where the model knows it, the prompt, the option."""
 
     ids: list[np.ndarray]
     num_answer_tokens: list[int]
@@ -64,7 +64,7 @@ class OptionRows:
 
 def option_rows(tokenizer_folder: Path, questions: pl.DataFrame, context_length: int) -> OptionRows:
     """Raises ValueError when an option alone does not fit the context."""
-    bos = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
+    bos_id = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
     text = COMPREHENSION["comprehension"].text
     prompts, continued, owners = [], [], []
     for number, row in enumerate(questions.iter_rows(named=True)):
@@ -74,12 +74,18 @@ def option_rows(tokenizer_folder: Path, questions: pl.DataFrame, context_length:
             continued.append(f"{prompt} {option}")
             owners.append(number)
     starts = [len(ids) for ids in encode_batch(tokenizer_folder, prompts)]
-    sequences = encode_batch(tokenizer_folder, continued)
-    answers = [len(ids) - start for ids, start in zip(sequences, starts, strict=True)]
+    sequences = encode_from_start(tokenizer_folder, continued, bos_id)
+    num_start = 0 if bos_id is None else 1
+    answers = [len(ids) - num_start - start for ids, start in zip(sequences, starts, strict=True)]
     if max(answers) >= context_length:
         raise ValueError(f"an option of {max(answers)} tokens does not fit the model's context of {context_length}")
-    kept = [np.concatenate(([bos], ids[-(context_length - 1) :])) for ids in sequences]
+    kept = [without_middle(ids, num_start, context_length) for ids in sequences]
     return OptionRows(ids=kept, num_answer_tokens=answers, questions=owners)
+
+
+def without_middle(ids: np.ndarray, num_start: int, length: int) -> np.ndarray:
+    """The first `num_start` ids, and the last ones up to `length` in all."""
+    return ids if len(ids) <= length else np.concatenate((ids[:num_start], ids[-(length - num_start) :]))
 
 
 @torch.no_grad()

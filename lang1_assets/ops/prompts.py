@@ -16,7 +16,7 @@ import polars as pl
 from transformers import AutoTokenizer
 
 from lang1_assets.ops.tasks import Task
-from lang1_assets.ops.tokenizer import encode_batch, option_letter_ids
+from lang1_assets.ops.tokenizer import encode_batch, encode_from_start, option_letter_ids
 
 
 class PromptError(ValueError):
@@ -28,7 +28,7 @@ class PromptSet:
     """Prompts of one task, ready for a model: ragged ids and the ids of the option letters."""
 
     ids: list[np.ndarray]
-    """One array of token ids a prompt, BOS first."""
+    """One array of token ids a prompt, BOS first where the model knows it."""
     letter_ids: list[int]
     """Token id of each option's letter, in the order of the labels."""
     labels: np.ndarray
@@ -53,7 +53,7 @@ def build_prompts(
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     notes = cut_notes(texts, tokenizer_folder, tokenizer, note_tokens)
     prompts = [f"{before}{note}\n{task.question_block}" for note in notes]
-    ids = [np.concatenate(([tokenizer.bos_token_id], row)) for row in encode_batch(tokenizer_folder, prompts)]
+    ids = encode_from_start(tokenizer_folder, prompts, tokenizer.bos_token_id)
     longest = max((len(row) for row in ids), default=0)
     if longest > context_length:
         raise PromptError(

@@ -246,6 +246,12 @@ def encode_batch(folder: Path, texts: Sequence[str]) -> list[NDArray[np.int64]]:
     return np.split(flat.astype(np.int64), offsets[1:-1])
 
 
+def encode_from_start(folder: Path, texts: Sequence[str], bos_id: int | None) -> list[NDArray[np.int64]]:
+    """As `encode_batch`, behind BOS; with None the text is the start, as for models such as Qwen's that know no such token."""
+    start = np.array([] if bos_id is None else [bos_id], dtype=np.int64)
+    return [np.concatenate((start, ids)) for ids in encode_batch(folder, texts)]
+
+
 def encode_flat(folder: Path, texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Ids of all texts in a row, and (len(texts) + 1,) offsets: text i is `ids[offsets[i] : offsets[i + 1]]`."""
     stat = (folder / "tokenizer.json").stat()

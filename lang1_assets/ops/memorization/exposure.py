@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, DynamicCache
 
 from lang1_assets.ops.memorization.canaries import SPACE_SIZE, Canary, spelled
 from lang1_assets.ops.scoring import pad_right
-from lang1_assets.ops.tokenizer import encode_batch
+from lang1_assets.ops.tokenizer import encode_from_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +76,8 @@ def secret_losses(
     What all texts share goes through the model once; its keys and values serve every secret.
     """
     device = next(model.parameters()).device
-    bos = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
-    rows = [np.concatenate(([bos], ids)) for ids in encode_batch(tokenizer_folder, [f"{prefix} {s}" for s in secrets])]
+    bos_id = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
+    rows = encode_from_start(tokenizer_folder, [f"{prefix} {secret}" for secret in secrets], bos_id)
     shared = shared_length(rows)
     # The last shared token goes with the secrets: what it predicts is their first token.
     cache = DynamicCache(config=model.config)

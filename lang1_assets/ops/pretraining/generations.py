@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 
 from lang1_assets.ops.model import answer_logits
 from lang1_assets.ops.scoring import pad_right
-from lang1_assets.ops.tokenizer import encode_batch
+from lang1_assets.ops.tokenizer import encode_from_start
 
 GENERATIONS_FILE = "generations.jsonl"
 MAX_NEW_TOKENS = 48
@@ -36,7 +36,7 @@ def generate(model: Any, tokenizer_folder: Path, context_length: int) -> list[st
     The number of forward passes depends on the prompts alone: under ZeRO-3 each one is collective.
     """
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
-    starts = [np.concatenate(([tokenizer.bos_token_id], ids)) for ids in encode_batch(tokenizer_folder, PROMPTS)]
+    starts = encode_from_start(tokenizer_folder, PROMPTS, tokenizer.bos_token_id)
     longest = max(map(len, starts))
     rows = greedy(model, starts, max(0, min(MAX_NEW_TOKENS, context_length - longest)))
     return [str(tokenizer.decode(row[len(start) :].tolist())) for row, start in zip(rows, starts, strict=True)]

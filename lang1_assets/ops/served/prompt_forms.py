@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lang1_assets.ops.tokenizer import encode_batch, fast_tokenizer, option_letter_ids, special_tokens, tokenizer_sha256
+from lang1_assets.ops.tokenizer import (
+    encode_from_start,
+    fast_tokenizer,
+    option_letter_ids,
+    special_tokens,
+    tokenizer_sha256,
+)
 
 
 class PromptTokenizer:
@@ -25,8 +31,7 @@ class PromptTokenizer:
         return self.batch_ids([prompt])[0]
 
     def batch_ids(self, prompts: Sequence[str]) -> list[tuple[int, ...]]:
-        start = () if self.bos_id is None else (self.bos_id,)
-        return [(*start, *ids.tolist()) for ids in encode_batch(self._folder, prompts)]
+        return [tuple(ids.tolist()) for ids in encode_from_start(self._folder, prompts, self.bos_id)]
 
     def letter_ids(self, letters: Sequence[str]) -> list[int]:
         """Raises TokenizerError when a letter is not one token."""
