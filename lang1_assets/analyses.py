@@ -127,7 +127,8 @@ def measure_overlap(settings: Settings, held: Evaluated) -> Rows:
 
 def finetuning_patients(held: Evaluated, mode: str) -> set[str]:
     """Patients with an example that a mode was finetuned on, or stopped by."""
-    tasks = [] if mode == ZERO_SHOT else list(held.examples) if mode == JOINT else [mode]
+    # An own task is finetuned on by itself: the joint recipe is the paper's five, those of them that the source supplies.
+    tasks = [] if mode == ZERO_SHOT else [task for task in REMEDE if task in held.examples] if mode == JOINT else [mode]
     frames = [held.examples[task].filter(pl.col("split").is_in(["train", "val"])) for task in tasks]
     return {patient for frame in frames for patient in frame["subject_id"]}
 

@@ -165,6 +165,22 @@ def test_patients_of_pretraining_and_of_finetuning_are_seen(
     assert seen == {"zero_shot": 4, "joint": 104}
 
 
+def test_joint_has_met_the_patients_of_the_paper_s_tasks_alone() -> None:
+    """A hospital's own task is no part of the joint recipe."""
+    held = analyses.Evaluated(
+        key=VARIANT,
+        predictions={},
+        examples={
+            task: pl.DataFrame({"subject_id": [f"of {task}", f"tested on {task}"], "split": ["train", "test"]})
+            for task in ("mortality", "comorbidity", "icu_transfer")
+        },
+        pretrained=pl.Series([], dtype=pl.String),
+    )
+    assert analyses.finetuning_patients(held, "joint") == {"of mortality", "of comorbidity"}
+    assert analyses.finetuning_patients(held, "icu_transfer") == {"of icu_transfer"}
+    assert analyses.finetuning_patients(held, "zero_shot") == set()
+
+
 def test_random_weights_have_met_nobody_in_pretraining(tmp_path: Path, store: ArtifactStore) -> None:
     fill(store)
     settings, notes, tables = profile(tmp_path), store.get("clean_notes"), store.get("warehouse")
