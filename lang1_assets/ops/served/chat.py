@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang1_assets.ops.served.answers import parse_answer
-from lang1_assets.ops.served.asking import PaidAnswers
+from lang1_assets.ops.served.asking import PaidAnswers, ask_now
 from lang1_assets.ops.served.errors import Reason, RefusedError, ServedError, TransientError
 from lang1_assets.ops.served.model import Sampling
 from lang1_assets.ops.served.wording import PROBE
@@ -40,13 +40,13 @@ class ChatScorer:
         self._seed = seed
 
     def check(self) -> None:
-        """Ask a question of our own, so that a server that refuses them all is no list of refused notes.
+        """Ask a question of our own, past the ledger, so that a server that refuses them all is no list of refused notes.
 
         Raises:
             ServedError: it refuses that too.
         """
         try:
-            self._sample(PROBE, 0)
+            ask_now(self._paid.client, "chat/completions", self._body(PROBE, 0), self._read)
         except RefusedError as error:
             model = self._paid.client.model
             raise ServedError(

@@ -21,6 +21,11 @@ from lang1_assets.ops.served.model import Sampling, ServedModel
 from lang1_assets.ops.served.prompt_forms import PromptTokenizer
 from lang1_assets.ops.served.wording import Prompt
 
+FEW_REFUSED = 10
+MOST_REFUSED = 0.1
+"""A server that refuses at least so many notes, and more than this share of them, is not counted but an error: what it
+refuses is then not a matter of the notes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServedScores:
@@ -68,7 +73,7 @@ def score_served(
         sampling: for `chat` models, and for them alone.
 
     Raises:
-        ServedError: the server cannot be used, or failed for good; what was paid for until then is kept.
+        ServedError: the server cannot be used, refuses too many notes, or failed for good; what was paid for until then is kept.
         TokenizerError: `model.tokenizer` is no tokenizer, or an option letter is not one token in it.
     """
     if (sampling is not None) != (model.api == "chat"):
@@ -76,18 +81,56 @@ def score_served(
     check_encodable(prompts)
     with Ledger(ledger) as kept, ServedClient(model) as client:
         if sampling is not None:
-            chat = ChatScorer(PaidAnswers(client, kept, {}), letters, sampling, seed)
-            chat.check()
-            answers = ask_all(chat.answers, prompts, client, on_progress)
-            return sampled_scores(answers, len(letters), sampling, client.meter.usage())
-        tokenizer = PromptTokenizer(model.tokenizer) if model.tokenizer else None
-        abilities = find_abilities(client, letters, tokenizer)
-        paid = PaidAnswers(client, kept, paid_under(abilities, tokenizer))
-        scorer = CompletionsScorer(paid, letters, tokenizer.letter_ids(letters) if tokenizer else None, abilities)
-        as_ids = tokenizer is not None and abilities.prompt_form == "token_ids"
-        forms: Sequence[Prompt] = tokenizer.batch_ids(prompts) if tokenizer and as_ids else prompts
-        notes = ask_all(scorer.score, forms, client, on_progress)
-        return listed_scores(notes, len(letters), asdict(abilities), client.meter.usage())
+            scores = by_sampling(prompts, letters, client, kept, sampling, seed, on_progress)
+        else:
+            scores = by_listing(prompts, letters, client, kept, on_progress)
+    check_refusals(scores, model)
+    return scores
+
+
+def by_sampling(
+    prompts: Sequence[str],
+    letters: Sequence[str],
+    client: ServedClient,
+    kept: Ledger,
+    sampling: Sampling,
+    seed: int,
+    on_progress: Callable[[str], None],
+) -> ServedScores:
+    chat = ChatScorer(PaidAnswers(client, kept, {}), letters, sampling, seed)
+    chat.check()
+    answers = ask_all(chat.answers, prompts, client, on_progress)
+    return sampled_scores(answers, len(letters), sampling, client.meter.usage())
+
+
+def by_listing(
+    prompts: Sequence[str],
+    letters: Sequence[str],
+    client: ServedClient,
+    kept: Ledger,
+    on_progress: Callable[[str], None],
+) -> ServedScores:
+    folder = client.model.tokenizer
+    tokenizer = PromptTokenizer(folder) if folder else None
+    abilities = find_abilities(client, letters, tokenizer)
+    paid = PaidAnswers(client, kept, paid_under(abilities, tokenizer))
+    scorer = CompletionsScorer(paid, letters, tokenizer.letter_ids(letters) if tokenizer else None, abilities)
+    as_ids = tokenizer is not None and abilities.prompt_form == "token_ids"
+    forms: Sequence[Prompt] = tokenizer.batch_ids(prompts) if tokenizer and as_ids else prompts
+    notes = ask_all(scorer.score, forms, client, on_progress)
+    return listed_scores(notes, len(letters), asdict(abilities), client.meter.usage())
+
+
+def check_refusals(scores: ServedScores, model: ServedModel) -> None:
+    """Raises ServedError when the result would consist of refusals."""
+    num_notes, reasons = len(scores.probabilities), list(scores.not_scored.values())
+    num_refused = reasons.count("refused_by_server")
+    are_too_many = num_refused >= FEW_REFUSED and num_refused > MOST_REFUSED * num_notes
+    if are_too_many or 0 < num_refused == num_notes:
+        raise ServedError(
+            f"the server at {model.url} refuses {num_refused} of {num_notes} notes to model '{model.name}', though it takes our "
+            "own question; look into its log. Refused notes are asked about again in the next run, what it answered is kept"
+        )
 
 
 def check_encodable(prompts: Sequence[str]) -> None:

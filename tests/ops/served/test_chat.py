@@ -83,8 +83,7 @@ def test_samples_that_were_paid_for_are_not_asked_for_again(
             questions.prompts[:3], questions.letters, model, tmp_path / "ledger", sampling=TEN_SAMPLES
         )
     assert len(proxy.bodies) == 3 * 6
-    # The question that is asked before any of them too.
-    assert scores.usage.num_from_ledger == 3 * 4 + 1
+    assert scores.usage.num_from_ledger == 3 * 4
     assert len({body["seed"] for body in proxy.bodies}) == 18
 
 
@@ -108,6 +107,19 @@ def test_a_server_that_refuses_everything_is_no_list_of_refused_notes(
     broken = replace(chat, extra={"temperature": "hot"})
     with pytest.raises(ServedError, match=r"refuses every question to model 'tiny' \(refused_by_server"):
         score_served(questions.prompts, questions.letters, broken, tmp_path / "ledger", sampling=TEN_SAMPLES)
+
+
+def test_a_server_that_began_to_refuse_everything_does_not_end_a_resumed_run(
+    chat: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
+) -> None:
+    """What it answered yesterday, our own question among it, says nothing about today."""
+    score_served(questions.prompts[:2], questions.letters, chat, tmp_path / "ledger", sampling=GREEDY)
+    with faulty_proxy(llama_port, lambda number: "400", fault_of_probe=lambda number: "400") as proxy:
+        model = replace(chat, url=proxy.url)
+        with pytest.raises(ServedError, match="refuses every question to model 'tiny'"):
+            score_served(questions.prompts, questions.letters, model, tmp_path / "ledger", sampling=GREEDY)
+    assert len(proxy.probes) == 1
+    assert proxy.bodies == []
 
 
 def test_shares_count_valid_answers() -> None:

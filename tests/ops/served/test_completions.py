@@ -1,5 +1,6 @@
 """Completions against llama.cpp's server over HTTP."""
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from lang1_assets.ops.served.errors import ServedError
 from lang1_assets.ops.served.model import ServedModel
 from lang1_assets.ops.served.scoring import ServedScores, score_served
 from tests.ops.served.conftest import Questions
-from tests.ops.served.faulty_proxy import faulty_proxy
+from tests.ops.served.faulty_proxy import FaultyProxy, faulty_proxy
 
 SAME = 5e-6
 """Both compute in 32 bits; 5e-7 was measured."""
@@ -112,6 +113,33 @@ def test_a_prompt_that_is_too_long_is_named_and_the_others_are_scored(
     assert scores.not_scored == {1: "prompt_too_long"}
     assert np.isnan(scores.probabilities[1]).all()
     np.testing.assert_allclose(scores.probabilities[[0, 2]], questions.local[[0, 2]], atol=SAME)
+
+
+@pytest.mark.parametrize(("num_notes", "num_refused"), [(24, 10), (3, 3)])
+def test_a_result_does_not_consist_of_refusals(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path, num_notes: int, num_refused: int
+) -> None:
+    """The server takes our own question, and refuses the first ones about notes, one a note."""
+    prompts = questions.prompts[:num_notes]
+    with refusing(llama_port, questions, num_refused) as proxy:
+        model = replace(served, url=proxy.url, max_concurrent=1)
+        with pytest.raises(ServedError, match=f"refuses {num_refused} of {num_notes} notes .*what it answered is kept"):
+            score_served(prompts, questions.letters, model, tmp_path / "ledger")
+    again = score_served(prompts, questions.letters, served, tmp_path / "ledger")
+    assert again.usage.num_from_ledger == 4 * (num_notes - num_refused)
+    assert again.not_scored == {}
+
+
+def test_a_few_refusals_are_counted(served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path) -> None:
+    with refusing(llama_port, questions, 9) as proxy:
+        model = replace(served, url=proxy.url, max_concurrent=1)
+        scores = score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    assert scores.not_scored == dict.fromkeys(range(9), "refused_by_server")
+    np.testing.assert_allclose(scores.probabilities[9:], questions.local[9:], atol=SAME)
+
+
+def refusing(port: int, questions: Questions, num_refused: int) -> AbstractContextManager[FaultyProxy]:
+    return faulty_proxy(port, lambda number: "422" if number < num_refused else None, probe_ids=questions.probe_ids)
 
 
 def test_the_same_prompt_twice_is_paid_for_once(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
