@@ -85,9 +85,11 @@ def request_key(parts: Sequence[Any]) -> str:
 
 
 def token_counts(response: dict[str, Any]) -> dict[str, int]:
+    """As the server says; 0 for what is no number of tokens, and may be text."""
     usage = response.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    return {name: int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")}
+    said = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+    return {name: value if type(value) is int and value > 0 else 0 for name, value in said.items()}
 
 
 def ask_all(
