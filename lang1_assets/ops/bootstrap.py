@@ -87,19 +87,23 @@ class MacroAuroc:
         self.num_notes = len(labels)
         # With two classes the AUROC of class 0 is that of class 1; one of them is enough.
         classes = [1] if columns.shape[1] == 2 else np.unique(labels).tolist()
-        self._by_class = [RankedCells(labels == k, columns[:, k]) for k in classes]
+        self._by_class = {k: RankedCells(labels == k, columns[:, k]) for k in classes}
 
     def of_draws(self, draws: Integers) -> Floats:
         """(b,): of the notes that each of b resamples drew, (b, n) indices."""
         return mean_of_present(
-            [ranked.auroc(counted(ranked.slots[draws], ranked.num_slots)) for ranked in self._by_class]
+            [ranked.auroc(counted(ranked.slots[draws], ranked.num_slots)) for ranked in self._by_class.values()]
         )
 
     def of_weights(self, weights: Floats) -> Floats:
         """(b,): with each note counted `weights` (b, n) times."""
-        return mean_of_present(
-            [ranked.auroc(summed(ranked.slots, weights, ranked.num_slots)) for ranked in self._by_class]
-        )
+        return mean_of_present(list(self.of_classes(weights).values()))
+
+    def of_classes(self, weights: Floats) -> dict[int, Floats]:
+        """(b,) of each class that any note has, of class 1 alone where there are two."""
+        return {
+            k: ranked.auroc(summed(ranked.slots, weights, ranked.num_slots)) for k, ranked in self._by_class.items()
+        }
 
 
 class MicroAuroc:

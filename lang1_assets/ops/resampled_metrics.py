@@ -38,7 +38,8 @@ def metric_values(labels: ArrayLike, probabilities: ArrayLike) -> dict[str, floa
         "calibration_slope": line.slope,
     }
     if np.shape(probabilities)[1] > 2:
-        return values | {"auroc_micro": outcome.micro}
+        of_classes = {k: outcome.by_class.get(k, math.nan) for k in range(np.shape(probabilities)[1])}
+        return values | {"auroc_micro": outcome.micro} | {class_name(k): value for k, value in of_classes.items()}
     curve = metrics.decision_curve(labels, probabilities)
     return values | {
         "ece_positive": metrics.positive_ece(labels, probabilities),
@@ -69,7 +70,6 @@ def resampled_metrics(labels: Integers, columns: Floats) -> Callable[[Floats], d
     is_binary = columns.shape[1] == 2
     confidences, is_right = columns.max(axis=1), columns.argmax(axis=1) == labels
     single: dict[str, Resampled] = {
-        "auroc": MacroAuroc(labels, columns).of_weights,
         "auprc": macro_precision(labels, columns),
         "ece_top_class": resampled_ece(confidences, is_right),
     }
@@ -81,10 +81,26 @@ def resampled_metrics(labels: Integers, columns: Floats) -> Callable[[Floats], d
     else:
         single["auroc_micro"] = MicroAuroc(labels, columns).of_weights
     of_means, of_lines = resampled_means(means), resampled_lines(labels, columns)
+    of_ranks = resampled_auroc(labels, columns)
 
     def measure(weights: Floats) -> dict[str, Floats]:
         alone = {name: function(weights) for name, function in single.items()}
-        return alone | of_means(weights) | of_lines(weights)
+        return alone | of_ranks(weights) | of_means(weights) | of_lines(weights)
+
+    return measure
+
+
+def resampled_auroc(labels: Integers, columns: Floats) -> Callable[[Floats], dict[str, Floats]]:
+    """`metrics.auroc(...)`: its value, and with several classes each against the others; nan for a class nobody has."""
+    ranked, num_classes = MacroAuroc(labels, columns), columns.shape[1]
+
+    def measure(weights: Floats) -> dict[str, Floats]:
+        found = ranked.of_classes(weights)
+        macro = {"auroc": mean_of_present(list(found.values()))}
+        if num_classes == 2:
+            return macro
+        nowhere = np.full(len(weights), math.nan)
+        return macro | {class_name(k): found.get(k, nowhere) for k in range(num_classes)}
 
     return measure
 
@@ -152,6 +168,10 @@ def resampled_lines(labels: Integers, columns: Floats) -> Callable[[Floats], dic
         }
 
     return measure
+
+
+def class_name(label: int) -> str:
+    return f"auroc_class_{label}"
 
 
 def benefit_name(threshold: float) -> str:

@@ -21,9 +21,9 @@ from lang1_assets.ops import metrics
 from lang1_assets.ops.bootstrap import NUM_RESAMPLES, Interval, percentile_interval
 from lang1_assets.ops.metrics import Floats, Integers
 from lang1_assets.ops.metrics.utility import THRESHOLDS
-from lang1_assets.ops.resampled_metrics import benefit_name, metric_distributions, metric_values
+from lang1_assets.ops.resampled_metrics import benefit_name, class_name, metric_distributions, metric_values
 from lang1_assets.ops.schemas import SPLITS
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import OPTION_LETTERS, TASKS
 
 Mode = Literal["zero_shot", "finetuned"]
 ZERO_SHOT: Mode = "zero_shot"
@@ -45,8 +45,10 @@ METRICS: dict[str, str] = {
     "brier": "Brier score",
     "log_loss": "Log loss",
     **{benefit_name(at): f"Net benefit at a risk of {at:.0%}" for at in THRESHOLDS},
+    **{class_name(k): f"AUROC, option {letter} against the others" for k, letter in enumerate(OPTION_LETTERS)},
 }
-"""Metric name -> its name in print. Two calibration errors, never mixed; docs/statistics.md says what each one is."""
+"""Metric name -> its name in print. `auroc_class_K` is of label K, the option of that place. Two calibration errors, never mixed;
+docs/statistics.md says what each one is."""
 
 
 class ResultRow(TypedDict, total=False):

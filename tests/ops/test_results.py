@@ -46,10 +46,12 @@ def test_a_row_for_every_metric_task_and_split():
     keys = [(row["task"], row["split"], row["metric"]) for row in rows]
     of_two_classes = {"ece_positive", "calibration_intercept", "calibration_in_the_large"}
     of_two_classes |= {"net_benefit_5", "net_benefit_10", "net_benefit_20"}
+    of_several = {f"auroc_class_{k}" for k in range(5)} | {"auroc_micro"}
     expected = {
-        task.name: set(results.METRICS) - ({"auroc_micro"} if task.num_classes == 2 else of_two_classes)
+        task.name: set(results.METRICS) - (of_several if task.num_classes == 2 else of_two_classes)
         for task in TASKS.values()
     }
+    expected["length_of_stay"] -= {"auroc_class_4"}
     for task in TASKS:
         assert {row["metric"] for row in rows if row["task"] == task} == expected[task]
     assert len(keys) == len(set(keys)) == 2 * sum(map(len, expected.values()))
@@ -63,6 +65,27 @@ def test_auroc_with_its_interval():
     assert row["low"] < row["value"] < row["high"]
     assert row["standard_deviation"] > 0
     assert row["n"] == 120
+
+
+def test_each_class_has_its_auroc_with_its_interval():
+    frame = predictions("comorbidity", n=400)
+    rows = {row["metric"]: row for row in rows_of(frame, oracle=frame.select("note_id", "task", "probabilities"))}
+    of_classes = [rows[f"auroc_class_{k}"] for k in range(5)]
+    probabilities = np.array(frame["probabilities"].to_list())
+    for k, row in enumerate(of_classes):
+        expected = roc_auc_score(frame["label"].to_numpy() == k, probabilities[:, k])
+        assert row["value"] == row["oracle"] == pytest.approx(expected)
+        assert row["low"] < row["value"] < row["high"]
+        assert row["high_by_patient"] > row["low_by_patient"]
+    assert rows["auroc"]["value"] == pytest.approx(np.mean([row["value"] for row in of_classes]))
+
+
+def test_a_class_that_nobody_has_has_no_auroc():
+    rows = {row["metric"]: row for row in rows_of(predictions("comorbidity").filter(pl.col("label") < 4))}
+    absent = rows["auroc_class_4"]
+    assert absent["value"] is absent["low"] is absent["standard_deviation"] is None
+    assert absent["resamples_left_out"] == 30
+    assert rows["auroc_class_3"]["value"] is not None
 
 
 def test_every_metric_has_an_interval_by_note_and_by_patient():
