@@ -74,13 +74,21 @@ def measuring(settings: Settings) -> Any:
 
 
 def by_task(held: Evaluated, split: str | None = None) -> list[tuple[str, pl.DataFrame, pl.DataFrame]]:
-    """(mode, predictions, examples) of each mode and task, of one split or all."""
+    """(mode, predictions, examples) of each mode and task, of one split or all; without `tasks_gone`."""
     pairs = []
     for mode, predictions in held.predictions.items():
         chosen = predictions if split is None else predictions.filter(split=split)
         for task in chosen["task"].unique(maintain_order=True):
-            pairs.append((mode, chosen.filter(task=task), held.examples[task]))
+            if task in held.examples:
+                pairs.append((mode, chosen.filter(task=task), held.examples[task]))
     return pairs
+
+
+def tasks_gone(held: Evaluated) -> list[str]:
+    """Tasks that an evaluation holds and the source no longer supplies: removed or switched off since, so nothing is known
+    of their notes."""
+    evaluated = {task for predictions in held.predictions.values() for task in predictions["task"].unique()}
+    return sorted(evaluated - set(held.examples))
 
 
 def measure_strata(settings: Settings, held: Evaluated) -> Rows:
@@ -118,6 +126,9 @@ def measure_overlap(settings: Settings, held: Evaluated) -> Rows:
 
     rows: Rows = []
     for mode, predictions, examples in by_task(held, settings.cohorts.headline_split):
+        if mode in tasks_gone(held):
+            # Whom it was finetuned on is no longer known.
+            continue
         seen = {*held.pretrained, *finetuning_patients(held, mode)}
         found, flattery = overlap_rows(predictions, examples, mode, seen, measuring(settings))
         difference = {f"difference_{name}": flattery[name] for name in ("value", "low", "high")}  # type: ignore[literal-required]

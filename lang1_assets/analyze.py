@@ -8,7 +8,17 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from lang1_assets.analyses import DRIFT, OVERLAP, STRATA, ZERO_SHOT, Analysis, Evaluated, Rows, pretraining_patients
+from lang1_assets.analyses import (
+    DRIFT,
+    OVERLAP,
+    STRATA,
+    ZERO_SHOT,
+    Analysis,
+    Evaluated,
+    Rows,
+    pretraining_patients,
+    tasks_gone,
+)
 from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized, picture
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
@@ -72,7 +82,8 @@ def analysis_asset(settings: Settings, analysis: Analysis) -> dg.AssetsDefinitio
                 params={"profile": settings.name, "variant": key, "mode": analysis.name},
                 inputs=inputs,
             ) as run:
-                rows = analysis.measure(settings, evaluated(settings, key, found, examples, notes, tables))
+                held = evaluated(settings, key, found, examples, notes, tables)
+                rows = analysis.measure(settings, held)
                 (work / ROWS_FILE).write_text(json.dumps(rows, indent=1, allow_nan=False))
                 write_pictures(work, lambda wide: analysis.draw(settings, key, rows, wide))
                 summary = {
@@ -82,7 +93,12 @@ def analysis_asset(settings: Settings, analysis: Analysis) -> dg.AssetsDefinitio
                 }
                 run.log_values({f"{analysis.name}/{name}": float(value) for name, value in summary.items()})
                 run.log_file(work / ROWS_FILE)
-            return {**summary, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
+            gone = ", ".join(tasks_gone(held))
+            if gone:
+                context.log.warning(
+                    f"Evaluated before, and no longer supplied: {gone}. Evaluate again to leave it out."
+                )
+            return {**summary, "tasks_gone": gone, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
 
         artifact = store.build(
             f"{analysis.name}/{key}",

@@ -21,10 +21,10 @@ VARIANT = "lang1-tiny-notesplus-webtexts"
 SECRET = "zqsecretzq"
 
 
-def profile(folder: Path, text: str = "") -> Settings:
+def profile(folder: Path, recipes: str = "joint") -> Settings:
     (folder / "ours.yaml").write_text(
-        "extends: tiny\nname: ours\nfinetune: {recipes: [joint]}\n"
-        f"evaluate: {{num_resamples: 40}}\nanalyze: {{min_notes: 30, min_events: 5, age_band_years: 30}}\n{text}"
+        f"extends: tiny\nname: ours\nfinetune: {{recipes: [{recipes}]}}\n"
+        "evaluate: {num_resamples: 40}\nanalyze: {min_notes: 30, min_events: 5, age_band_years: 30}\n"
     )
     return load_settings(str(folder / "ours.yaml"))
 
@@ -221,6 +221,31 @@ def test_a_task_that_is_switched_off_is_left_alone(tmp_path: Path, store: Artifa
     result = materialized("label_dependence", profile(tmp_path), store, tracking)
     assert metadata(result, "label_dependence")["switched_off"] == "no H&P notes"
     assert result.get_asset_check_evaluations()[0].passed
+
+
+@pytest.mark.parametrize("name", ["strata", "patient_overlap", "temporal_drift"])
+def test_a_task_that_is_gone_since_the_evaluation_is_named(
+    name: str, tmp_path: Path, store: ArtifactStore, tracking: Tracking
+) -> None:
+    """Of two: one that the source no longer supplies and a hospital's own whose file was removed."""
+    fill(store)
+    store.build("mortality_examples", lambda work: {"switched_off": "no H&P notes"}, parameters={"since": 2})
+    with_own = pl.read_parquet(store.get(f"zero_shot_evaluation/{VARIANT}").path / "predictions.parquet")
+    own = with_own.filter(task="readmission").with_columns(task=pl.lit("icu_transfer"))
+
+    def evaluation(work: Path) -> dict[str, Any]:
+        pl.concat([with_own, own]).write_parquet(work / "predictions.parquet")
+        return {}
+
+    for mode in ("zero_shot", "joint", "mortality"):
+        store.build(f"{mode}_evaluation/{VARIANT}", evaluation, parameters={"since": 2})
+    settings = profile(tmp_path, "joint, mortality")
+    result = materialized(name, settings, store, tracking)
+    assert metadata(result, name)["tasks_gone"] == "icu_transfer, mortality"
+    found = {(row["mode"], row["task"]) for row in rows_of(store, name)}
+    # Whom a model was finetuned on is not known where the task's examples are gone.
+    modes = ("zero_shot", "joint") if name == "patient_overlap" else ("zero_shot", "joint", "mortality")
+    assert found == {(mode, task) for mode in modes for task in set(TASKS) - {"mortality"}}
 
 
 def test_before_any_evaluation_the_asset_says_what_to_do(
