@@ -123,19 +123,13 @@ class ServedClient:
         self.meter.add(num_requests=1)
         try:
             status, headers, content = self._exchange(url, body)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise ServedError(f"{shown(url)}: its certificate is not trusted; set certificate_authority") from None
             raise TransientError(f"no answer ({type(error).__name__})") from None
         if status != 200:
             self._raise_for(url, status, headers, content)
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            raise TransientError("half an answer") from None
-        if not isinstance(answer, dict) or not answer.get("choices"):
-            raise TransientError("an answer without choices")
-        return answer
+        return answer_with_choices(content)
 
     def _exchange(self, url: httpx2.URL, body: dict[str, Any]) -> tuple[int, httpx2.Headers, bytes]:
         """Status, headers and the whole content, within the time for all of it: a server may also drip."""
@@ -168,6 +162,19 @@ class ServedClient:
                 self.pace.hold(min(seconds, self.model.longest_wait_seconds))
             raise TransientError(f"status {status}", seconds)
         raise refusal(status, content)
+
+
+def answer_with_choices(content: bytes) -> Answer:
+    """Raises TransientError when there are none in it."""
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        raise TransientError("half an answer") from None
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+        raise TransientError("an answer without choices")
+    found: Answer = answer
+    return found
 
 
 def refusal(status: int, content: bytes) -> RefusedError:

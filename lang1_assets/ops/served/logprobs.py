@@ -13,6 +13,8 @@ TOKEN_ID_PREFIX = "token_id:"
 """How vLLM names tokens when `return_tokens_as_token_ids` is asked for."""
 SPACES = " \u2581\u0120"
 """A space as text, as SentencePiece and as byte-level BPE write it."""
+LARGEST = 200.0
+"""A log-probability that shows a bias exceeds 0 by at most that (100), where the server does not normalize again."""
 NOTHING = -1_000.0
 """Log-probabilities below are a server's way to write minus infinity (vLLM: -9999)."""
 
@@ -34,10 +36,10 @@ def token_at(response: dict[str, Any], position: int) -> tuple[TokenLogprob, lis
     Raises:
         RedrawError: the answer has no log-probabilities there.
     """
-    held = response["choices"][0].get("logprobs") or {}
     try:
+        held = response["choices"][0].get("logprobs") or {}
         return from_list(held["content"][position]) if "content" in held else from_columns(held, position)
-    except (KeyError, IndexError, TypeError, ValueError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         # llama.cpp gives none for a token that ends the text, or that is a part of a character.
         raise RedrawError(
             "an answer without log-probabilities (a server that never gives them is kind: chat)"
@@ -51,12 +53,22 @@ def from_list(item: dict[str, Any]) -> tuple[TokenLogprob, list[TokenLogprob]]:
 
 def from_object(entry: dict[str, Any]) -> TokenLogprob:
     """Or with probabilities, when llama.cpp is asked for those after its samplers (`post_sampling_probs`)."""
-    logprob = entry["logprob"] if "logprob" in entry else log_of(entry["prob"])
-    return TokenLogprob(text=str(entry["token"]), token_id=entry.get("id"), logprob=float(logprob))
+    logprob = checked(entry["logprob"]) if "logprob" in entry else log_of(checked(entry["prob"]))
+    number = entry.get("id")
+    token_id = number if type(number) is int else None
+    return TokenLogprob(text=str(entry["token"]), token_id=token_id, logprob=logprob)
 
 
 def log_of(probability: float) -> float:
     return math.log(probability) if probability > 0 else -math.inf
+
+
+def checked(value: Any) -> float:
+    """Raises ValueError for what is no log-probability: it would make a note's probabilities NaN."""
+    if type(value) not in (int, float) or not value <= LARGEST:
+        # Without the value, which may be text.
+        raise ValueError("not a log-probability")
+    return float(value)
 
 
 def from_columns(held: dict[str, Any], position: int) -> tuple[TokenLogprob, list[TokenLogprob]]:
@@ -70,7 +82,7 @@ def from_columns(held: dict[str, Any], position: int) -> tuple[TokenLogprob, lis
 def named(name: str, logprob: float) -> TokenLogprob:
     number = name.removeprefix(TOKEN_ID_PREFIX)
     token_id = int(number) if number != name and number.isdigit() else None
-    return TokenLogprob(text=name, token_id=token_id, logprob=float(logprob))
+    return TokenLogprob(text=name, token_id=token_id, logprob=checked(logprob))
 
 
 def letter_logprobs(

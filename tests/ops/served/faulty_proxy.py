@@ -24,8 +24,8 @@ class FaultyProxy:
     `fault_of_probe`: a drawn token may cost one of them more.
 
     Accidents: `drop` closes before the server is asked, `lose` after it answered; `cut` sends half the bytes; `half` a whole
-    HTTP answer with half the JSON; `drip` its content a byte now and then; `wait:SECONDS` answers late; `429:SECONDS`,
-    `500`, `401`, `404` and `307:URL` answer for the server.
+    HTTP answer with half the JSON; `drip` its content a byte now and then; `wait:SECONDS` answers late; `gzip` says that what
+    is not compressed were; `json:TEXT`, `429:SECONDS`, `500`, `401`, `404` and `307:URL` answer for the server.
     """
 
     server_port: int
@@ -83,6 +83,10 @@ class FaultyProxy:
             writer.write(refusal(int(name), value, body))
             await writer.drain()
             return
+        if name == "json":
+            writer.write(plain(200, value.encode()))
+            await writer.drain()
+            return
         if name == "wait":
             await asyncio.sleep(float(value))
         answer = await self.forward(head, body)
@@ -91,6 +95,8 @@ class FaultyProxy:
         _, _, content = answer.partition(b"\r\n\r\n")
         if name == "half":
             answer = plain(200, content[: len(content) // 2])
+        if name == "gzip":
+            answer = plain(200, content, "Content-Encoding: gzip\r\n")
         if name == "drip":
             await drip(answer, len(answer) - len(content), writer)
         elif name != "lose":

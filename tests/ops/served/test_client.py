@@ -20,6 +20,17 @@ from lang1_assets.ops.served.scoring import ServedScores, score_served
 from tests.ops.served.conftest import Questions
 from tests.ops.served.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 
+ODD_ANSWERS = [
+    "null",
+    "[" * 100_000,
+    '{"choices": []}',
+    '{"choices": [null]}',
+    '{"choices": ["note"]}',
+    '{"choices": {"0": "note"}}',
+    '{"choices": [{"logprobs": "note"}]}',
+    '{"choices": [{"logprobs": [1]}]}',
+]
+
 Score = Callable[..., tuple[ServedScores, FaultyProxy]]
 
 
@@ -35,7 +46,23 @@ def score(served: ServedModel, llama_port: int, questions: Questions, tmp_path: 
     return run
 
 
-@pytest.mark.parametrize("accident", ["drop", "lose", "cut", "half", "500", "429:0", "429:0.2", "408", "503"])
+@pytest.mark.parametrize(
+    "accident",
+    [
+        "drop",
+        "lose",
+        "cut",
+        "half",
+        "gzip",
+        "500",
+        "429:0",
+        "429:0.2",
+        "408",
+        "503",
+        *(f"json:{o}" for o in ODD_ANSWERS),
+    ],
+    ids=lambda accident: accident[:30],
+)
 def test_an_accident_costs_a_retry_and_changes_no_number(score: Score, questions: Questions, accident: str) -> None:
     scores, proxy = score(lambda number: accident if number % 24 == 4 else None)
     np.testing.assert_allclose(scores.probabilities, questions.local, atol=5e-6)

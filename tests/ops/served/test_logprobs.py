@@ -62,11 +62,36 @@ def test_echo_is_the_last_token_but_one() -> None:
 
 @pytest.mark.parametrize(
     "logprobs",
-    [None, {}, {"content": []}, {"content": None}, {"tokens": []}, {"tokens": ["x"], "token_logprobs": [None]}],
+    [
+        *(None, {}, {"content": []}, {"content": None}, {"tokens": []}, {"tokens": ["x"], "token_logprobs": [None]}),
+        *(
+            "note",
+            ["note"],
+            {"content": ["note"]},
+            {"content": [{"token": "x", "logprob": -1.0, "top_logprobs": ["note"]}]},
+        ),
+        *({"tokens": [None], "token_logprobs": [-1.0]}, {"tokens": [7], "token_logprobs": [-1.0]}),
+        *(
+            {"tokens": ["x"], "token_logprobs": [-1.0], "top_logprobs": [odd]}
+            for odd in ("note", ["note"], {"x": None})
+        ),
+        *(
+            {"tokens": ["x"], "token_logprobs": [odd]}
+            for odd in ("note", math.nan, math.inf, 1e6, 10**400, -(10**400), True)
+        ),
+        *({"content": [{"token": "x", "prob": odd}]} for odd in ("note", math.nan, math.inf, 10**400)),
+    ],
 )
 def test_an_answer_without_them_is_asked_for_again(logprobs: Any) -> None:
     with pytest.raises(RedrawError):
         token_at({"choices": [{"logprobs": logprobs}]}, 0)
+
+
+@pytest.mark.parametrize("number", ["7", [7], None, True, 7.5])
+def test_a_token_is_known_by_a_whole_number_or_by_its_text(number: Any) -> None:
+    own, _ = token_at(objects({"id": number, "token": " A", "logprob": -1.0}, []), 0)
+    assert own.token_id is None
+    assert listed_letters(objects({"id": number, "token": " A", "logprob": -1.0}, []), "A", None) == [-1.0]
 
 
 @pytest.mark.parametrize("nothing", [-9999.0, -math.inf, -1e300])

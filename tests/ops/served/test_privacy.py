@@ -157,7 +157,8 @@ def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 @pytest.mark.parametrize(
-    "accident", [None, "drop", "lose", "cut", "half", "500", "429:0", "401", "404", "400", "422", "307:http://x/"]
+    "accident",
+    [None, "drop", "lose", "cut", "half", "gzip", "500", "429:0", "401", "404", "400", "422", "307:http://x/"],
 )
 @pytest.mark.parametrize("api", ["completions", "chat"])
 def test_a_note_is_in_no_log_error_or_file(
