@@ -54,15 +54,37 @@ class Ledger:
         return self._answers.get(key)
 
     def add(self, key: str, answer: dict[str, Any]) -> None:
-        """On disk when this returns."""
+        """On disk when this returns.
+
+        Raises:
+            LedgerError: it cannot be written, as on a full disk; the other answers stay whole.
+        """
         line = json.dumps({"key": key, "answer": answer}, separators=(",", ":")) + "\n"
         with self._lock:
             if key in self._answers:
                 raise LedgerError(f"{self.path}: the answer {key[:12]} was paid for twice; two questions share a key")
-            _write_all(self._file, line.encode())
+            self._append(line.encode())
             self._answers[key] = answer
         # Not under the lock: threads then wait for the disk together, not one after another.
-        os.fsync(self._file)
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _append(self, line: bytes) -> None:
+        """All of it or nothing: the next line would be glued to a half one. Under the lock."""
+        length = os.fstat(self._file).st_size
+        try:
+            _write_all(self._file, line)
+        except OSError as error:
+            os.ftruncate(self._file, length)
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> LedgerError:
+        return LedgerError(
+            f"{self.path}: cannot be written ({error.strerror}); make room on its disk and run it again, what was paid for until "
+            "then is kept"
+        )
 
     def _reserve(self) -> None:
         try:

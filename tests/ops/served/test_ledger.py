@@ -1,5 +1,7 @@
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,34 @@ from lang1_assets.ops.served.errors import LedgerError
 from lang1_assets.ops.served.ledger import Ledger
 
 ANSWERS = {f"{number:064x}": {"logprobs": [-1.5, None], "tokens": {"prompt_tokens": number}} for number in range(5)}
+
+
+REPOSITORY = Path(__file__).parents[3]
+FULL_DISK = """
+import json, resource, sys, threading
+from pathlib import Path
+from lang1_assets.ops.served.errors import LedgerError
+from lang1_assets.ops.served.ledger import Ledger
+
+def add(ledger, key):
+    try:
+        ledger.add(key, {"logprobs": [-1.5] * 9})
+    except LedgerError as error:
+        return str(error)
+    return "paid"
+
+path, most = Path(sys.argv[1]), int(sys.argv[2])
+with Ledger(path) as ledger:
+    told = {}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+    threads = [threading.Thread(target=lambda k=f"full{n}": told.update({k: add(ledger, k)})) for n in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    told["later"] = add(ledger, "later")
+print(json.dumps(told))
+"""
+"""Its file may not grow past a size, as on a full disk: a line's first part is written, and then nothing."""
 
 
 def write(path: Path) -> bytes:
@@ -42,6 +72,30 @@ def test_cut_at_any_byte_the_whole_lines_stay_and_it_goes_on(
     lines = path.read_bytes().splitlines()
     assert len(lines) == num_whole + 1
     assert all(json.loads(line) for line in lines)
+
+
+@pytest.mark.parametrize("room", [0, 1, 60, 230, 250])
+def test_on_a_full_disk_no_half_line_stays(tmp_path: Path, room: int) -> None:
+    path = tmp_path / "ledger"
+    most = len(write(path)) + room
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path), str(most)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+    told = json.loads(done.stdout)
+    paid = {key for key, said in told.items() if said == "paid"}
+    assert told["later"] == "paid"
+    assert all(
+        "ledger: cannot be written (File too large); make room" in said for said in told.values() if said != "paid"
+    )
+    assert 0 < 9 - len(paid) <= 8
+    assert {json.loads(line)["key"] for line in path.read_bytes().splitlines()} == paid | set(ANSWERS)
+    with Ledger(path) as ledger:
+        assert len(ledger) == len(paid) + len(ANSWERS)
 
 
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
