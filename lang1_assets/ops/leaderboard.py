@@ -64,7 +64,7 @@ class Entry(TypedDict):
     num_not_scored: int
     num_rescued: int
     best: str
-    """The model and mode with the highest AUROC on this task."""
+    """The model and mode with the highest AUROC on this task among those that scored the most notes."""
     common: int
     """Notes that it has in common with the best."""
     below_best: float | None
@@ -82,8 +82,14 @@ def leaderboard(evaluated: Sequence[Evaluated], split: str, num_resamples: int, 
         found = [(one, row) for one in evaluated if (row := auroc_of(one, task, split)) is not None]
         found.sort(key=lambda pair: -(pair[1]["value"] or 0.0))
         sampling = sampling_on_board(evaluated, task)
-        entries += [entry(one, row, found[0][0], sampling, num_resamples, seed) for one, row in found]
+        entries += [entry(one, row, reference(found), sampling, num_resamples, seed) for one, row in found]
     return entries
+
+
+def reference(found: Sequence[tuple[Evaluated, ResultRow]]) -> Evaluated:
+    """The first of those that scored the most notes: twenty notes make anything the best."""
+    most = max(row["n"] for _, row in found)
+    return next(one for one, row in found if row["n"] == most)
 
 
 def sampling_on_board(evaluated: Sequence[Evaluated], task: str) -> Sampling:

@@ -77,6 +77,17 @@ def test_ten_samples_cost_some_of_the_auroc_and_a_sampled_model_has_no_more_than
     assert chat["auroc_sampled"] == chat["auroc"]
 
 
+def test_few_notes_make_no_model_the_best() -> None:
+    lucky = predictions(3.0, 40, seed=3)
+    found = board(
+        evaluated("good", predictions(0.8, 600)), evaluated("lucky", lucky), evaluated("poor", predictions(0.2, 600))
+    )
+    assert list(found) == ["lucky", "good", "poor"]
+    assert {entry["best"] for entry in found.values()} == {"good, zero_shot"}
+    assert found["lucky"]["below_best"] < 0
+    assert (found["lucky"]["common"], found["poor"]["common"]) == (40, 600)
+
+
 def test_too_few_notes_in_common_are_not_compared() -> None:
     few = predictions(0.2, 100, first=600 - MINIMUM_COMMON_NOTES + 1, seed=3)
     entry = board(evaluated("good", predictions(1.0, 600)), evaluated("other", few))["other"]
