@@ -87,3 +87,38 @@ def test_names_are_partitions_and_no_variant_has_them(tmp_path: Path) -> None:
         path.write_text(f"extends: {PROFILE_FOLDER}/tiny.yaml\nmodels: {{'{name}': {{kind: folder, path: x}}}}\n")
         with pytest.raises(SettingsError, match=part):
             load_settings(str(path))
+
+
+def test_the_profile_of_an_untrained_model_lies_beside_the_one_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = tmp_path / "shapes"
+    shapes.mkdir()
+    (shapes / "small.yaml").write_text("extends: tiny\nname: small\n")
+    # Not the working folder's file of the same name.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    model: Any = settings_with(tmp_path, "{kind: untrained, profile: shapes/small.yaml}").models["m"]
+    assert model.profile == str(shapes / "small.yaml")
+    named: Any = settings_with(tmp_path, "{kind: untrained, profile: lang1-100m}").models["m"]
+    assert named.profile == "lang1-100m"
+    with pytest.raises(SettingsError, match=f"no profile '{tmp_path}/nosuch.yaml'"):
+        settings_with(tmp_path, "{kind: untrained, profile: nosuch.yaml}")
+
+
+def test_an_inherited_model_is_changed_by_field_and_replaced_by_kind(tmp_path: Path) -> None:
+    first = f"{{kind: chat, url: '{URL}', name: x, extra: {{top_k: 1, seed: 2}}}}"
+    assert settings_with(tmp_path, first).models["m"].kind == "chat"
+
+    def inherited(changes: str) -> Any:
+        (tmp_path / "ours.yaml").write_text(f"extends: mine.yaml\nname: ours\nmodels:\n  m: {changes}\n  n: {first}\n")
+        models = load_settings(str(tmp_path / "ours.yaml")).models
+        assert {"m", "n"} <= set(models)
+        return models["m"]
+
+    changed = inherited("{num_samples: 3, extra: {top_k: 5}}")
+    assert (changed.kind, changed.name, changed.num_samples) == ("chat", "x", 3)
+    assert changed.extra == {"top_k": 5, "seed": 2}
+    assert inherited("{kind: folder, path: llama}").path == tmp_path / "llama"
+    again = inherited(f"{{kind: chat, url: '{URL}', name: y}}")
+    assert (again.name, again.extra) == ("y", {})

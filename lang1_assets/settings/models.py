@@ -187,4 +187,4 @@ MODEL_KINDS: dict[str, type[Section]] = {
     "chat": ChatModel,
 }
 PATH_FIELDS = ("path", "base", "tokenizer", "certificate_authority", "api_key_file")
-"""Relative ones belong to the profile that names them."""
+"""Relative ones belong to the profile that names them, as an untrained model's `profile` does where it is a path."""

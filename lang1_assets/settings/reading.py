@@ -16,6 +16,7 @@ from lang1_assets.settings.profile import Settings
 from lang1_assets.settings.training import Variant
 
 PROFILE_FOLDER = Path(__file__).parent.parent / "profiles"
+PROFILE_SUFFIXES = (".yaml", ".yml")
 
 
 class SettingsError(ValueError):
@@ -29,7 +30,7 @@ def lang1_home() -> Path:
 
 def profile_path(name_or_path: str) -> Path:
     """The file of a profile: a path, or the name of one that ships with the project, a source's part included."""
-    if name_or_path.endswith((".yaml", ".yml")):
+    if name_or_path.endswith(PROFILE_SUFFIXES):
         return Path(name_or_path).resolve()
     part = PROFILE_FOLDER / "sources" / f"{name_or_path}.yaml"
     return part if part.exists() else PROFILE_FOLDER / f"{name_or_path}.yaml"
@@ -73,7 +74,7 @@ def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     for parent in [parents] if isinstance(parents, str) else parents:
         if not isinstance(parent, str):
             raise SettingsError(f"{path}: extends: expected profiles' names or paths, found {type(parent).__name__}")
-        base = (path.parent / parent).resolve() if parent.endswith((".yaml", ".yml")) else profile_path(parent)
+        base = (path.parent / parent).resolve() if parent.endswith(PROFILE_SUFFIXES) else profile_path(parent)
         merged = _merge(merged, _read_profile(base, (*seen, path)))
     return _merge(merged, values)
 
@@ -99,6 +100,10 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         held = (values | named | outside).get(section)
         if isinstance(held, dict) and isinstance(held.get(field), str):
             held[field] = _absolute(held[field], folder)
+    for held in outside.values():
+        # A profile's name is no path.
+        if isinstance(held, dict) and str(held.get("profile")).endswith(PROFILE_SUFFIXES):
+            held["profile"] = _absolute(held["profile"], folder)
     if isinstance(values.get("tasks_folder"), str):
         values["tasks_folder"] = _absolute(values["tasks_folder"], folder)
     evaluate = values.get("evaluate")
@@ -112,12 +117,20 @@ def _absolute(path: str, folder: Path) -> str:
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Nested mappings are merged; `variants` and anything else is replaced whole."""
+    """Nested mappings are merged; `variants`, an outside model that gives its `kind`, and anything else is replaced whole."""
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "variants"
-        merged[key] = _merge(base[key], value) if both else value
+        merged[key] = _merge(_kept(key, base[key], value), value) if both else value
     return merged
+
+
+def _kept(section: str, base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """What of an inherited section the changes are merged into: the fields of one kind of model mean nothing to another."""
+    if section != "models":
+        return base
+    replaced = {name for name, model in changes.items() if isinstance(model, dict) and "kind" in model}
+    return {name: model for name, model in base.items() if name not in replaced}
 
 
 def _explain_one(item: Any) -> str:
