@@ -31,7 +31,7 @@ def test_every_kind_with_paths_beside_the_profile(tmp_path: Path) -> None:
 
 
 def test_there_are_none_unless_named() -> None:
-    assert load_settings("tiny").models == {}
+    assert load_settings("lang1-1b").models == {}
 
 
 def test_what_the_operations_are_given(tmp_path: Path) -> None:
@@ -78,6 +78,26 @@ def test_comorbidity_is_asked_greedily(tmp_path: Path) -> None:
 def test_what_cannot_be(tmp_path: Path, fields: str, part: str) -> None:
     with pytest.raises(SettingsError, match=part):
         settings_with(tmp_path, f"{{{fields}}}")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "kind: chat, name: x, url: 'https://joe:hunter2@gpu-7:8000/v1'",
+        "kind: chat, name: x, url: 'ftp://joe:hunter2@gpu-7'",
+        "kind: chat, name: x, url: 'joe:hunter2@gpu-7/v1'",
+        f"kind: chat, url: '{URL}', name: x, proxy: 'http://joe:a@b/hunter2@proxy:3128'",
+        f"kind: chat, url: '{URL}', name: x, allowed_addresses: ['http://joe:hunter2@gpu-7:8000']",
+        f"kind: chat, url: '{URL}', name: x, allowed_addresses: 'http://joe:hunter2@gpu-7:8000'",
+        "kind: chat, name: x, url: 'https://joe:hunter2@gpu-7:8000/v1' url: no YAML",
+    ],
+)
+def test_a_password_in_a_url_is_not_shown(tmp_path: Path, fields: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        settings_with(tmp_path, f"{{{fields}}}")
+    assert "hunter2" not in str(error.value)
+    assert "joe" not in str(error.value)
+    assert "@gpu-7" in str(error.value) or "@proxy" in str(error.value)
 
 
 def test_names_are_partitions_and_no_variant_has_them(tmp_path: Path) -> None:
