@@ -10,6 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from lang1_assets.ops.served.addresses import without_passwords
 from lang1_assets.settings.checkpoint import shape_from_checkpoint
 from lang1_assets.settings.models import MODEL_KINDS, PATH_FIELDS
 from lang1_assets.settings.profile import Settings
@@ -48,7 +49,7 @@ def load_settings(name_or_path: str | None = None) -> Settings:
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems += [_explain_one(item) for item in error.errors(include_url=False)]
+        problems += [without_passwords(_explain_one(item)) for item in error.errors(include_url=False)]
     if problems:
         raise SettingsError(f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  - {text}" for text in problems))
     return settings
@@ -63,7 +64,7 @@ def _read_profile(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         shipped = ", ".join(sorted(file.stem for file in PROFILE_FOLDER.rglob("*.yaml")))
         raise SettingsError(f"{path}: no such profile; give a path ending in .yaml or one of: {shipped}") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{path}: not a readable YAML file: {error}") from None
+        raise SettingsError(f"{path}: not a readable YAML file: {without_passwords(str(error))}") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected a mapping of settings, found {type(values).__name__}")
     _absolute_paths(values, path.parent)

@@ -106,7 +106,7 @@ class Prober:
                         by_id = self._ids is not None and drawn["token"].token_id is not None
                         return wording, "ids" if by_id else "text"
         raise ServedError(
-            f"the server at {self._model.url} refuses every question for log-probabilities of model '{self._model.name}', "
+            f"the server at {self._client.where} refuses every question for log-probabilities of model '{self._model.name}', "
             f"also for {FEW_LOGPROBS} of them; serve it with them, or give it as kind: chat"
         )
 

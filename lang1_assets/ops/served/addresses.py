@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -10,6 +11,8 @@ from lang1_assets.ops.served.errors import AddressError
 
 LOOPBACK = "loopback"
 """In an allow-list: any port of this machine."""
+USER = re.compile(r"(?<=://).*@|[^\s'\"\[(/]+:(?!//)\S*@", re.DOTALL)
+"""User and password of a URL with or without its scheme; up to the last @, because a password may hold one."""
 PORTS = {"http": 80, "https": 443}
 
 
@@ -36,6 +39,11 @@ def address_of(url: str) -> tuple[str, int]:
     if "@" in parts.netloc:
         raise ValueError("a password in a URL; name where the key is with api_key_variable or api_key_file")
     return parts.hostname, parts.port or PORTS[parts.scheme]
+
+
+def without_passwords(text: str) -> str:
+    """A text that may hold URLs, without the users and passwords in them; rather too much is hidden than too little."""
+    return USER.sub("...@", text)
 
 
 def entry_allows(entry: str, host: str, port: int) -> bool:

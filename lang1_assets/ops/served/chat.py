@@ -48,10 +48,10 @@ class ChatScorer:
         try:
             ask_now(self._paid.client, "chat/completions", self._body(PROBE, 0), self._read)
         except RefusedError as error:
-            model = self._paid.client.model
+            client = self._paid.client
             raise ServedError(
-                f"the server at {model.url} refuses every question to model '{model.name}' ({error.reason}); it may not know a "
-                "field of the request (extra: {FIELD: null} takes one out) or have no chat template"
+                f"the server at {client.where} refuses every question to model '{client.model.name}' ({error.reason}); it may not "
+                "know a field of the request (extra: {FIELD: null} takes one out) or have no chat template"
             ) from None
 
     def answers(self, prompt: str) -> Answers:

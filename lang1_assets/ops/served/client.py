@@ -76,6 +76,11 @@ class ServedClient:
             trust_env=False,
         )
 
+    @property
+    def where(self) -> str:
+        """The server, for messages."""
+        return shown(httpx2.URL(self.model.url))
+
     def __enter__(self) -> ServedClient:
         return self
 

@@ -20,7 +20,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.openai_completions import LocalCompletionsAPI
 
 from lang1_assets.ops.served.abilities import find_abilities, paid_under
-from lang1_assets.ops.served.addresses import LOOPBACK
+from lang1_assets.ops.served.addresses import LOOPBACK, without_passwords
 from lang1_assets.ops.served.asking import PaidAnswers, ask_all
 from lang1_assets.ops.served.client import ServedClient
 from lang1_assets.ops.served.completions import CompletionsScorer
@@ -71,7 +71,9 @@ class HarnessServedModel(LocalCompletionsAPI):
             ServedError: the server or an argument cannot be used.
         """
         if not base_url.endswith(ENDPOINT):
-            raise ServedError(f"base_url {base_url}: must end in {ENDPOINT}, as http://127.0.0.1:8000/v1/completions")
+            raise ServedError(
+                f"base_url {without_passwords(base_url)}: must end in {ENDPOINT}, as http://127.0.0.1:8000/v1/completions"
+            )
         super().__init__(
             base_url=base_url,
             model=model,
@@ -104,7 +106,9 @@ class HarnessServedModel(LocalCompletionsAPI):
         self.abilities = find_abilities(client, PROBED_LETTERS, own)
         self._paid = PaidAnswers(client, kept, paid_under(self.abilities, own))
         if self.abilities.prompt_form != "token_ids":
-            raise ServedError(f"{base_url}: takes no prompts as token ids, which the harness sends; use score_served")
+            raise ServedError(
+                f"{client.where}: takes no prompts as token ids, which the harness sends; use score_served"
+            )
 
     def _loglikelihood_tokens(self, requests: Sequence[Any], **kwargs: Any) -> list[tuple[float, bool]]:
         """(log-probability, whether it is the likeliest) of each request's option; requests with one prompt go together."""

@@ -84,8 +84,8 @@ def score_served(
             scores = by_sampling(prompts, letters, client, kept, sampling, seed, on_progress)
         else:
             scores = by_listing(prompts, letters, client, kept, on_progress)
-    check_refusals(scores, model)
-    return scores
+        check_refusals(scores, client)
+        return scores
 
 
 def by_sampling(
@@ -121,15 +121,16 @@ def by_listing(
     return listed_scores(notes, len(letters), asdict(abilities), client.meter.usage())
 
 
-def check_refusals(scores: ServedScores, model: ServedModel) -> None:
+def check_refusals(scores: ServedScores, client: ServedClient) -> None:
     """Raises ServedError when the result would consist of refusals."""
     num_notes, reasons = len(scores.probabilities), list(scores.not_scored.values())
     num_refused = reasons.count("refused_by_server")
     are_too_many = num_refused >= FEW_REFUSED and num_refused > MOST_REFUSED * num_notes
     if are_too_many or 0 < num_refused == num_notes:
         raise ServedError(
-            f"the server at {model.url} refuses {num_refused} of {num_notes} notes to model '{model.name}', though it takes our "
-            "own question; look into its log. Refused notes are asked about again in the next run, what it answered is kept"
+            f"the server at {client.where} refuses {num_refused} of {num_notes} notes to model '{client.model.name}', "
+            "though it takes our own question; look into its log. "
+            "Refused notes are asked about again in the next run, what it answered is kept"
         )
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lang1_assets.ops.served.addresses import LOOPBACK, address_of, check_allowed, parse_entry
+from lang1_assets.ops.served.addresses import LOOPBACK, address_of, check_allowed, parse_entry, without_passwords
 from lang1_assets.ops.served.errors import AddressError
 
 
@@ -56,3 +56,17 @@ def test_the_address_that_a_url_names() -> None:
     for url in ("ftp://x", "gpu-7:8000/v1", "http://", "http://user:key@gpu-7/v1"):
         with pytest.raises(ValueError, match="URL"):
             address_of(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://joe:pw@gpu-7:8000/v1", "https://...@gpu-7:8000/v1"),
+        ("found 'http://joe@gpu-7'", "found 'http://...@gpu-7'"),
+        ("url: 'joe:p/w@gpu-7'", "url: '...@gpu-7'"),
+        ("http://joe:p w@q@gpu-7", "http://...@gpu-7"),
+        ("models.m.url: http://gpu-7:8000/v1 is not", "models.m.url: http://gpu-7:8000/v1 is not"),
+    ],
+)
+def test_passwords_are_hidden(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown

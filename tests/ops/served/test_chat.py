@@ -115,8 +115,8 @@ def test_a_server_that_began_to_refuse_everything_does_not_end_a_resumed_run(
     """What it answered yesterday, our own question among it, says nothing about today."""
     score_served(questions.prompts[:2], questions.letters, chat, tmp_path / "ledger", sampling=GREEDY)
     with faulty_proxy(llama_port, lambda number: "400", fault_of_probe=lambda number: "400") as proxy:
-        model = replace(chat, url=proxy.url)
-        with pytest.raises(ServedError, match="refuses every question to model 'tiny'"):
+        model = replace(chat, url=f"{proxy.url}?key=secret".replace("//", "//joe:pw@"))
+        with pytest.raises(ServedError, match=f"the server at {proxy.url} refuses every question to model 'tiny'"):
             score_served(questions.prompts, questions.letters, model, tmp_path / "ledger", sampling=GREEDY)
     assert len(proxy.probes) == 1
     assert proxy.bodies == []

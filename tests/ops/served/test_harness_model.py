@@ -94,8 +94,8 @@ def test_a_prompt_that_does_not_fit_is_not_cut(model: HarnessServedModel) -> Non
 def test_an_address_off_the_list(model_folder: Path) -> None:
     with pytest.raises(AddressError, match=r"add '10\.0\.0\.1:80' to allowed_addresses"):
         HarnessServedModel(base_url="http://10.0.0.1/v1/completions", model=NAME, tokenizer=str(model_folder))
-    with pytest.raises(ServedError, match="must end in /completions"):
-        HarnessServedModel(base_url="http://127.0.0.1/v1", model=NAME, tokenizer=str(model_folder))
+    with pytest.raises(ServedError, match=r"base_url http://\.\.\.@127\.0\.0\.1/v1: must end in /completions"):
+        HarnessServedModel(base_url="http://joe:pw@127.0.0.1/v1", model=NAME, tokenizer=str(model_folder))
 
 
 def test_the_command_line(served: ServedModel, questions: Questions, model_folder: Path, tmp_path: Path) -> None:
