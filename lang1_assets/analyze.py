@@ -19,7 +19,7 @@ from lang1_assets.analyses import (
     pretraining_patients,
     tasks_gone,
 )
-from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized, picture
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -63,7 +63,7 @@ def analysis_asset(settings: Settings, analysis: Analysis) -> dg.AssetsDefinitio
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"polars", "matplotlib"},
-        description=analysis.description,
+        description=analysis.description + (f" {SYNTHETIC}" if settings.is_synthetic else ""),
         check_specs=[dg.AssetCheckSpec(analysis.check, asset=analysis.name)],
     )
     def _analysis(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:

@@ -45,6 +45,7 @@ def parse_arguments() -> argparse.Namespace:
         ("corpus", run_corpus, "run the corpus half: notes and web text to a pretrained model"),
         ("ui", run_ui, "open Dagster and MLflow on the same state"),
         ("new-month", write_new_month, "write one more month of the embedded hospital into the landing folder"),
+        ("score", score_models, "score models of the profile's `models`, then make the leaderboard"),
         ("compare", compare_two, "two evaluations side by side: what differs, paired tests, note by note"),
         ("verify", verify_numbers, "make the numbers of an evaluation again from its probabilities"),
     ):
@@ -54,6 +55,8 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--variant", help="a variant of the profile; default: its first")
         if name == "new-month":
             command.add_argument("month", help="YYYY-MM, 2025-01 or later")
+        if name == "score":
+            command.add_argument("models", nargs="+", help="names from the profile's `models`")
         for one in {"compare": ("first", "second"), "verify": ("evaluation",)}.get(name, ()):
             command.add_argument(one, help="a folder, or a name such as zero_shot_evaluation/VARIANT")
         if name == "compare":
@@ -86,6 +89,35 @@ def run_demo(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def run_corpus(settings: Settings, arguments: argparse.Namespace) -> int:
     return run_job(settings, "corpus", arguments.variant or settings.main_variant, show_results=False)
+
+
+def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
+    import dagster as dg
+
+    from lang1_assets import definitions
+    from lang1_assets.leaderboard import asset_of
+
+    assets = asset_of(settings)
+    unknown = [name for name in arguments.models if name not in assets]
+    if unknown:
+        sys.exit(f"{', '.join(unknown)}: not in the profile's models; it has: {', '.join(assets) or 'none'}")
+    job = definitions.defs.resolve_implicit_global_asset_job_def()
+    wanted: list[tuple[str, str | None]] = [*((assets[name], name) for name in arguments.models), ("leaderboard", None)]
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
+        for asset, partition in wanted:
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey(asset)],
+                partition_key=partition,
+                run_config={"loggers": {"console": {}}},
+                tags={PID_TAG: str(os.getpid())},
+                raise_on_error=False,
+            )
+            if not result.success:
+                return 1
+    print("The leaderboard: in Dagster (make ui), asset 'leaderboard'; in the report after 'make demo'")
+    return 0
 
 
 def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets import scored
-from lang1_assets.materialization import RESEARCH_OWNER, column_schema, markdown_table
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema, markdown_table
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
@@ -19,7 +19,7 @@ from lang1_assets.settings.models import AdapterModel, ChatModel, FolderModel, O
 from lang1_assets.supplied import example_files, examples_to_score
 
 GROUP = "evaluate"
-ASSET = "outside_evaluation"
+LOCAL, SERVED = "outside_evaluation", "served_evaluation"
 CODE = ["lang1_assets.ops.outside_models", "lang1_assets.ops.served"]
 HOW_TO_ASK = {
     "url", "allowed_addresses", "proxy", "certificate_authority", "api_key_variable", "api_key_file", "api_key_header",
@@ -30,27 +30,36 @@ HOW_TO_ASK = {
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [outside_evaluation(settings)] if settings.models else []
+    served = [key for key, model in settings.models.items() if isinstance(model, Served)]
+    local = [key for key in settings.models if key not in served]
+    return [evaluation(settings, name, keys) for name, keys in ((LOCAL, local), (SERVED, served)) if keys]
 
 
-def outside_evaluation(settings: Settings) -> dg.AssetsDefinition:
+def evaluation(settings: Settings, name: str, keys: Sequence[str]) -> dg.AssetsDefinition:
+    """Models that run here, or those behind servers: these wait on the network, and hold no accelerator meanwhile."""
+
     @dg.asset(
-        name=ASSET,
+        name=name,
         deps=["tokenizer", *(f"{task}_examples" for task in TASKS)],
-        partitions_def=dg.StaticPartitionsDefinition(list(settings.models)),
+        partitions_def=dg.StaticPartitionsDefinition(list(keys)),
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"torch", "scikitlearn"},
-        pool="accelerator",
-        description=f"A model of the profile's `models`, zero-shot on {settings.cohorts.headline_split}: a folder, an adapter, an "
-        "untrained shape, or a model behind a server. Only an allowed address is sent notes.",
+        pool="accelerator" if name == LOCAL else None,
+        description=f"A model of the profile's `models`, zero-shot on {settings.cohorts.headline_split}: "
+        + (
+            "a folder, an adapter, or an untrained shape. "
+            if name == LOCAL
+            else "behind a server. Only an allowed address is sent notes. "
+        )
+        + (SYNTHETIC if settings.is_synthetic else ""),
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
         check_specs=[
-            *scored.check_specs(ASSET),
-            dg.AssetCheckSpec("answers_are_valid", asset=ASSET),
+            *scored.check_specs(name),
+            *([dg.AssetCheckSpec("answers_are_valid", asset=name)] if name == SERVED else []),
         ],
     )
-    def _outside_evaluation(
+    def _evaluation(
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
     ) -> dg.MaterializeResult:
         key = context.partition_key
@@ -62,7 +71,7 @@ def outside_evaluation(settings: Settings) -> dg.AssetsDefinition:
             settings,
             store,
             tracking,
-            artifact=f"{ASSET}/{key}",
+            artifact=f"{name}/{key}",
             evaluation=scored.Evaluation(
                 subject=scored.Subject(name=key, mode="zero_shot", kind=model.kind),
                 splits=splits,
@@ -81,11 +90,13 @@ def outside_evaluation(settings: Settings) -> dg.AssetsDefinition:
             examples=examples,
             inputs=[tokens],
         )
-        answers = answers_of(artifact)
-        result = scored.evaluation_result(artifact, **({"answers": answers_table(answers)} if answers else {}))
+        if name == LOCAL:
+            return scored.evaluation_result(artifact)
+        answers = list(json.loads((artifact.path / scored.ANSWERS_FILE).read_text()))
+        result = scored.evaluation_result(artifact, answers=answers_table(answers))
         return result._replace(check_results=[*(result.check_results or []), valid_answers(answers)])
 
-    return _outside_evaluation
+    return _evaluation
 
 
 def score_or_explain(context: dg.AssetExecutionContext, settings: Settings, key: str, *arguments: Any) -> Any:
@@ -182,11 +193,6 @@ def paid_answers(store: ArtifactStore, key: str) -> Path:
     folder = store.path("paid_answers")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder / f"{key}.jsonl"
-
-
-def answers_of(artifact: Artifact) -> list[dict[str, Any]]:
-    path = artifact.path / scored.ANSWERS_FILE
-    return list(json.loads(path.read_text())) if path.exists() else []
 
 
 def valid_answers(answers: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets import scored
-from lang1_assets.materialization import RESEARCH_OWNER, column_schema
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
@@ -41,7 +41,8 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
         description=(
             "The pretrained model as it is, zero-shot" if mode == ZERO_SHOT else f"The model finetuned on {mode}"
         )
-        + f", on the test splits of {f'all {len(tasks)} tasks' if len(tasks) > 1 else 'its task'}.",
+        + f", on the test splits of {f'all {len(tasks)} tasks' if len(tasks) > 1 else 'its task'}. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
         check_specs=scored.check_specs(name),
     )

@@ -13,10 +13,11 @@ from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_tab
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import RECIPES, Settings
+from lang1_assets.settings.models import Served
 
 GROUP = "evaluate"
 ENTRIES_FILE = "leaderboard.json"
-OUTSIDE = "outside_evaluation"
+OUTSIDE, SERVED = "outside_evaluation", "served_evaluation"
 CODE = [
     "lang1_assets.leaderboard",
     "lang1_assets.ops.leaderboard",
@@ -36,7 +37,7 @@ def build_assets(settings: Settings) -> list[Any]:
 def leaderboard(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="leaderboard",
-        deps=[*(f"{mode}_evaluation" for mode in modes_of(settings)), *([OUTSIDE] if settings.models else [])],
+        deps=[*(f"{mode}_evaluation" for mode in modes_of(settings)), *dict.fromkeys(asset_of(settings).values())],
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"scikitlearn"},
@@ -87,10 +88,15 @@ def modes_of(settings: Settings) -> tuple[str, ...]:
     return ("zero_shot", *RECIPES, *settings.own_tasks)
 
 
+def asset_of(settings: Settings) -> dict[str, str]:
+    """Model from elsewhere -> the asset that evaluates it."""
+    return {key: SERVED if isinstance(model, Served) else OUTSIDE for key, model in settings.models.items()}
+
+
 def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[Artifact]:
     """Whatever was evaluated so far."""
     names = [f"{mode}_evaluation/{variant}" for variant in settings.variants for mode in modes_of(settings)]
-    names += [f"{OUTSIDE}/{model}" for model in settings.models]
+    names += [f"{asset}/{model}" for model, asset in asset_of(settings).items()]
     for name in names:
         artifact = store.find(name)
         if artifact is not None:

@@ -24,11 +24,12 @@ def materialized(
     return dg.MaterializeResult(
         metadata={
             "status": "up to date, reused" if artifact.reused else "made in this run",
+            # Dagster shows them in this order: what a person came to see is first.
+            **metadata,
             "path": dg.MetadataValue.path(str(artifact.path)),
             "fingerprint": artifact.fingerprint,
             "made_from": dg.MetadataValue.json(dict(artifact.inputs)),
             **readable(artifact.summary),
-            **metadata,
         },
         data_version=dg.DataVersion(artifact.fingerprint),
         check_results=list(check_results),

@@ -92,3 +92,10 @@ def test_runs_of_killed_processes_are_closed_whichever_job_they_are_of() -> None
         close_dead_runs(instance)
         status = {name: instance.get_run_by_id(run_id).status.value for name, run_id in runs.items()}
     assert status == {"killed": "FAILURE", "alive": "STARTED", "from the browser": "STARTED"}
+
+
+def test_a_model_that_the_profile_does_not_name_is_not_scored(tmp_path: Path) -> None:
+    done = cli(tmp_path / "home", "score", "untrained-100m", "gpt-9")
+    assert done.returncode != 0
+    assert "gpt-9: not in the profile's models; it has: untrained-100m" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -91,7 +91,9 @@ def made(settings: Settings, resources: dict[str, Any], stage: Any, name: str, k
 
 @pytest.fixture(scope="module")
 def evaluated(settings: Settings, resources: dict[str, Any]) -> dict[str, Any]:
-    results = {key: made(settings, resources, compare, "outside_evaluation", key) for key in settings.models}
+    results = {
+        key: made(settings, resources, compare, asset, key) for key, asset in leaderboard.asset_of(settings).items()
+    }
     results[VARIANT] = made(settings, resources, evaluate, "zero_shot_evaluation", VARIANT)
     return results
 
@@ -110,7 +112,7 @@ def test_a_folder_and_the_same_model_behind_a_server_get_the_same_probabilities(
 ) -> None:
     own, copied, served = (
         predictions(resources, name)
-        for name in (f"zero_shot_evaluation/{VARIANT}", "outside_evaluation/copied", "outside_evaluation/down-the-hall")
+        for name in (f"zero_shot_evaluation/{VARIANT}", "outside_evaluation/copied", "served_evaluation/down-the-hall")
     )
     assert len(own) == len(TASKS) * NUM_NOTES
     assert copied.equals(own)
@@ -124,8 +126,8 @@ def test_fewer_notes_are_the_first_of_the_same_order(evaluated: dict[str, Any], 
     all_notes = {
         (row[0], row[1]) for row in predictions(resources, "outside_evaluation/copied")["task", "note_id"].rows()
     }
-    for name, sizes in (("shape", {9}), ("talker", {4, 5})):
-        frame = predictions(resources, f"outside_evaluation/{name}")
+    for name, sizes in (("outside_evaluation/shape", {9}), ("served_evaluation/talker", {4, 5})):
+        frame = predictions(resources, name)
         assert set(frame.group_by("task").len()["len"]) == sizes
         assert set(frame["task", "note_id"].rows()) <= all_notes
 
@@ -134,8 +136,8 @@ def test_a_record_says_what_each_was_made_of_and_holds_no_text(
     evaluated: dict[str, Any], resources: dict[str, Any], settings: Settings
 ) -> None:
     records = {
-        name: json.loads((artifact(resources, f"outside_evaluation/{name}").path / "record.json").read_text())
-        for name in settings.models
+        name: json.loads((artifact(resources, f"{asset}/{name}").path / "record.json").read_text())
+        for name, asset in leaderboard.asset_of(settings).items()
     }
     own = json.loads((artifact(resources, f"zero_shot_evaluation/{VARIANT}").path / "record.json").read_text())
     # The same weights by another way.
@@ -145,16 +147,16 @@ def test_a_record_says_what_each_was_made_of_and_holds_no_text(
     sent = next(row for row in records["copied"]["prompts"] if row["task"] == "mortality")
     assert sent == next(row for row in own["prompts"] if (row["task"], row["split"]) == ("mortality", SPLIT))
     texts = [text for task in TASKS for text in synthetic_examples(task)["text"]]
-    for name in settings.models:
-        for file in artifact(resources, f"outside_evaluation/{name}").path.glob("*.json"):
+    for name, asset in leaderboard.asset_of(settings).items():
+        for file in artifact(resources, f"{asset}/{name}").path.glob("*.json"):
             assert not any(text in file.read_text() for text in texts)
 
 
 def test_what_lies_there_is_enough_to_make_every_number_again(
     evaluated: dict[str, Any], resources: dict[str, Any], settings: Settings
 ) -> None:
-    for name in settings.models:
-        assert changed_numbers(read_evaluation(artifact(resources, f"outside_evaluation/{name}").path)) == []
+    for name, asset in leaderboard.asset_of(settings).items():
+        assert changed_numbers(read_evaluation(artifact(resources, f"{asset}/{name}").path)) == []
 
 
 def ledger_of(folder: Path, name: str) -> bytes:
@@ -169,12 +171,12 @@ def test_nothing_is_paid_twice_when_the_code_is_new(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = {name: predictions(resources, f"outside_evaluation/{name}") for name in ("down-the-hall", "talker")}
+    before = {name: predictions(resources, f"served_evaluation/{name}") for name in ("down-the-hall", "talker")}
     paid = {name: ledger_of(folder, name) for name in before}
     monkeypatch.setattr(compare, "CODE", [*compare.CODE, "lang1_assets.ops.checksums"])
     for name, frame in before.items():
-        assert made(settings, resources, compare, "outside_evaluation", name).success
-        again = artifact(resources, f"outside_evaluation/{name}")
+        assert made(settings, resources, compare, "served_evaluation", name).success
+        again = artifact(resources, f"served_evaluation/{name}")
         assert predictions(resources, again.name).equals(frame)
         answers = json.loads((again.path / "answers.json").read_text())
         assert ledger_of(folder, name) == paid[name]
@@ -196,7 +198,7 @@ def test_all_of_them_are_on_one_leaderboard(
     shown = result.asset_materializations_for_node("leaderboard")[0].metadata["leaderboard"].value
     assert shown.startswith("Synthetic data")
     assert all(name in shown for name in models)
-    answers = json.loads((artifact(resources, "outside_evaluation/talker").path / "answers.json").read_text())
+    answers = json.loads((artifact(resources, "served_evaluation/talker").path / "answers.json").read_text())
     expected = {row["task"]: row["num_invalid"] / row["num_answers"] for row in answers}
     assert {entry["task"]: entry["invalid_share"] for entry in entries if entry["model"] == "talker"} == {
         task: share

@@ -87,6 +87,26 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _own_tasks_are_right(self) -> Settings:
+        # These name assets: cohort_NAME, finetuned_NAME, NAME_evaluation.
+        taken = sorted(
+            {
+                "joint",
+                "tables",
+                "counts",
+                "timing",
+                "attrition",
+                "zero_shot",
+                "outside",
+                "served",
+                "landed",
+                "trajectory",
+            }
+            & set(self.own_tasks)
+        )
+        if taken:
+            raise ValueError(
+                f"tasks_folder: an own task is called '{taken[0]}', which names something else; choose another name"
+            )
         known = ("joint", *REMEDE, *self.own_tasks)
         unknown = [recipe for recipe in self.finetune.recipes if recipe not in known]
         if unknown:

@@ -121,7 +121,9 @@ def fit_lines(
 
 
 def are_apart(positives: Floats, negatives: Floats) -> bool:
-    """Whether a threshold tells the classes apart: a steeper line is then always likelier."""
+    """Whether a threshold tells the classes apart: a steeper line is then always likelier. One class alone is apart from none."""
+    if not len(positives) or not len(negatives):
+        return True
     return bool(positives.min() >= negatives.max() or positives.max() <= negatives.min())
 
 
