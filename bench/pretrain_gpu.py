@@ -123,7 +123,6 @@ def measure_ours(case: Case, seconds: float, compiled: bool) -> dict[str, float]
         vocab_size=VOCABULARY,
         checkpoint_tokens=1,
         suspect_steps=1,
-        spike_sigmas=6.0,
         validation_windows=1,
         seed=3407,
     )

@@ -14,6 +14,7 @@ from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import RECIPES, Settings
 from lang1_assets.settings.models import Served
+from lang1_assets.supplied import supplied_examples
 
 GROUP = "evaluate"
 ENTRIES_FILE = "leaderboard.json"
@@ -50,7 +51,7 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
         if not found:
             raise dg.Failure("Nothing has been evaluated yet: materialize 'zero_shot_evaluation' for a variant first.")
         split = settings.cohorts.headline_split
-        stale = stale_tasks(found, split)
+        stale = stale_tasks(store, found, split)
 
         def make(work: Path) -> dict[str, Any]:
             from lang1_assets.ops.leaderboard import leaderboard as entries_of
@@ -68,7 +69,12 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
             "leaderboard",
             make,
             inputs=found,
-            parameters={"split": split, "num_resamples": settings.evaluate.num_resamples, "seed": settings.seed},
+            parameters={
+                "split": split,
+                "num_resamples": settings.evaluate.num_resamples,
+                "seed": settings.seed,
+                "left_out": {name: sorted(tasks) for name, tasks in stale.items()},
+            },
             code=CODE,
             on_wait=context.log.warning,
         )
@@ -123,16 +129,16 @@ def read_record(artifact: Artifact) -> dict[str, Any]:
     return dict(json.loads((artifact.path / scored.RECORD_FILE).read_text()))
 
 
-def stale_tasks(found: Sequence[Artifact], split: str) -> dict[str, set[str]]:
-    """Evaluation -> tasks on which it saw other labels or another question than the newest one did."""
-    records = {artifact.name: read_record(artifact) for artifact in sorted(found, key=lambda item: item.created)}
+def stale_tasks(store: ArtifactStore, found: Sequence[Artifact], split: str) -> dict[str, set[str]]:
+    """Evaluation -> tasks on which it saw other labels or another question than there are now."""
+    now = scored.tasks_record(supplied_examples(store, TASKS), store.get("warehouse"))
     stale: dict[str, set[str]] = {}
-    for task in TASKS:
-        asked = {name: record["tasks"][task] for name, record in records.items() if asks(record, task, split)}
-        newest = list(asked.values())[-1] if asked else None
-        for name, value in asked.items():
-            if value != newest:
-                stale.setdefault(name, set()).add(task)
+    for artifact in found:
+        record = read_record(artifact)
+        asked = [task for task in record["tasks"] if asks(record, task, split)]
+        differing = {task for task in asked if record["tasks"][task] != now.get(task)}
+        if differing:
+            stale[artifact.name] = differing
     return stale
 
 
