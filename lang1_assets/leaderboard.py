@@ -10,6 +10,7 @@ import polars as pl
 
 from lang1_assets import scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
+from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import RECIPES, Settings
@@ -119,14 +120,14 @@ def evaluated(artifact: Artifact, stale: set[str]) -> Any:
         model=record["name"],
         mode=record["mode"],
         kind=record["kind"],
-        predictions=pl.read_parquet(artifact.path / scored.PREDICTIONS_FILE).filter(~pl.col("task").is_in(stale)),
-        rows=[row for row in json.loads((artifact.path / scored.ROWS_FILE).read_text()) if row["task"] not in stale],
+        predictions=pl.read_parquet(artifact.path / PREDICTIONS_FILE).filter(~pl.col("task").is_in(stale)),
+        rows=[row for row in json.loads((artifact.path / ROWS_FILE).read_text()) if row["task"] not in stale],
         answers=json.loads(answers.read_text()) if answers.exists() else (),
     )
 
 
 def read_record(artifact: Artifact) -> dict[str, Any]:
-    return dict(json.loads((artifact.path / scored.RECORD_FILE).read_text()))
+    return dict(json.loads((artifact.path / RECORD_FILE).read_text()))
 
 
 def stale_tasks(store: ArtifactStore, found: Sequence[Artifact], split: str) -> dict[str, set[str]]:

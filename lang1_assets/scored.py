@@ -20,6 +20,7 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets.materialization import markdown_table, materialized
+from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore, source_hash
 from lang1_assets.resources.tracking import Tracking
@@ -28,9 +29,6 @@ from lang1_assets.settings import Settings
 if TYPE_CHECKING:
     from lang1_assets.ops.evaluation import Scored, ScoringConfig
 
-PREDICTIONS_FILE = "predictions.parquet"
-ROWS_FILE = "rows.json"
-RECORD_FILE = "record.json"
 ANSWERS_FILE = "answers.json"
 SCORING_FILE = "scoring.json"
 SCORING_CODE = [

@@ -216,6 +216,11 @@ class PairedPredictions:
     """Notes that one of them did not score, and that no test uses."""
 
 
+def on(predictions: pl.DataFrame, task: str, split: str) -> pl.DataFrame:
+    """Rows of `schemas.PREDICTIONS` of one task and split."""
+    return predictions.filter(pl.col("task") == task, pl.col("split") == split)
+
+
 def paired(first: pl.DataFrame, second: pl.DataFrame) -> PairedPredictions:
     """Rows of `schemas.PREDICTIONS` of one task and split of each model, side by side.
 

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 import polars as pl
 
-from lang1_assets.ops.comparison import Difference, bootstrap_test, paired
+from lang1_assets.ops.comparison import Difference, bootstrap_test, on, paired
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.results import AUROC, ResultRow, finite, labels_and_probabilities
 from lang1_assets.ops.served.chat import sampled
@@ -158,10 +158,6 @@ def difference_to(
     return len(shared), bootstrap_test(
         pair.labels, pair.first, pair.second, num_resamples=num_resamples, seed=seed, clusters=clusters
     )
-
-
-def on(predictions: pl.DataFrame, task: str, split: str) -> pl.DataFrame:
-    return predictions.filter(pl.col("task") == task, pl.col("split") == split)
 
 
 NOTHING = "\N{EN DASH}"

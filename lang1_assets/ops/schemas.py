@@ -130,6 +130,9 @@ TIMING = pa.schema(
 """One row a labelled note: when everything happened around it, for the leak checks. `outcome_time` is when the label was
 known (null where unknown), `follow_up_end` only for readmission."""
 
+PREDICTIONS_FILE, ROWS_FILE, RECORD_FILE = "predictions.parquet", "rows.json", "record.json"
+"""What an evaluation leaves behind: probabilities, numbers, what both were made from."""
+
 PREDICTIONS = pa.schema(
     [
         ("note_id", pa.string()),

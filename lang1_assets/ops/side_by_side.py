@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lang1_assets.ops.comparison import Difference, bootstrap_test, delong_test, paired
+from lang1_assets.ops.comparison import Difference, bootstrap_test, delong_test, on, paired
 from lang1_assets.ops.metrics import MetricError
 from lang1_assets.ops.results import ResultRow, result_rows
-
-PREDICTIONS_FILE, ROWS_FILE, RECORD_FILE = "predictions.parquet", "rows.json", "record.json"
+from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 
 
 class EvaluationError(ValueError):
@@ -173,7 +172,3 @@ def disagreements(first: LeftBehind, second: LeftBehind, task: str, split: str) 
         .with_columns(difference=pl.col("second") - pl.col("first"))
         .sort(pl.col("difference").abs(), "note_id", descending=[True, False])
     )
-
-
-def on(predictions: pl.DataFrame, task: str, split: str) -> pl.DataFrame:
-    return predictions.filter(pl.col("task") == task, pl.col("split") == split)
