@@ -42,8 +42,8 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     [
         ("finetune: {note_tokens: 320}", "leaves no room for the question"),
         ("variants: {'a,b': {mixture: {notes: 1}}}", "letters, digits"),
-        ("variants: {a: {}}", "either a mixture"),
-        ("variants: {a: {mixture: {notes: 1}, random_weights: true}}", "either a mixture"),
+        ("variants: {a: {}}", "give one of: a mixture"),
+        ("variants: {a: {mixture: {notes: 1}, random_weights: true}}", "give one of: a mixture"),
         ("pretrain: {warmup_steps: 4000}", "must be below max_steps"),
         ("finetune: {global_batch_size: 13}", "not a multiple"),
         ("finetune: {search: {low: 1.0, high: 0.1}}", "is above high"),

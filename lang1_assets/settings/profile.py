@@ -17,7 +17,8 @@ from lang1_assets.settings.launch import Launch
 from lang1_assets.settings.models import ModelName, OutsideModel
 from lang1_assets.settings.section import PositiveInt, Section
 from lang1_assets.settings.sources import Source, TextSource, WebText
-from lang1_assets.settings.training import CORPORA, Finetune, Model, Pretrain, Variant
+from lang1_assets.settings.study import ELSEWHERE_RECIPES, Study
+from lang1_assets.settings.training import CORPORA, Finetune, Lora, Model, Pretrain, Variant
 
 
 class Evaluate(Section):
@@ -79,6 +80,9 @@ class Settings(Section):
     models: dict[ModelName, OutsideModel] = {}
     """Models from elsewhere that are scored beside the project's own (M36, M41, M42), by name."""
     memorization: Memorization = Memorization()
+    study: Study = Study()
+    elsewhere: str | None = None
+    """Another hospital: name or path of the profile that reads its records (figures 5b, M10, M11)."""
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     operate: Operate = Operate()
     tasks_folder: Path | None = None
@@ -107,10 +111,31 @@ class Settings(Section):
             raise ValueError(
                 f"tasks_folder: an own task is called '{taken[0]}', which names something else; choose another name"
             )
-        known = ("joint", *REMEDE, *self.own_tasks)
-        unknown = [recipe for recipe in self.finetune.recipes if recipe not in known]
-        if unknown:
-            raise ValueError(f"finetune.recipes: no recipe {', '.join(unknown)}; known: {', '.join(known)}")
+        asked = {"finetune.recipes": self.finetune.recipes}
+        asked |= {f"study.finetuned.{variant}": recipes for variant, recipes in self.study.finetuned.items()}
+        for place, recipes in asked.items():
+            unknown = [recipe for recipe in recipes if recipe not in self.recipes]
+            if unknown:
+                raise ValueError(f"{place}: no recipe {', '.join(unknown)}; known: {', '.join(self.recipes)}")
+        return self
+
+    @model_validator(mode="after")
+    def _study_is_of_what_there_is(self) -> Settings:
+        for place in ("finetuned", "scaled"):
+            unknown = sorted(set(getattr(self.study, place)) - set(self.variants))
+            if unknown:
+                raise ValueError(f"study.{place}.{unknown[0]}: no such variant; known: {', '.join(self.variants)}")
+        if self.study.scaled_task not in (*REMEDE, *self.own_tasks):
+            raise ValueError(f"study.scaled_task: no task {self.study.scaled_task}")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_have_shapes(self) -> Settings:
+        for key in self.variants:
+            try:
+                self.shape_of(key)
+            except ValueError as error:
+                raise ValueError(f"variants.{key}.model: {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -167,6 +192,19 @@ class Settings(Section):
     def own_tasks(self) -> dict[str, Task]:
         """Those of `tasks_folder`, by name."""
         return {} if self.tasks_folder is None else read_own_tasks(self.tasks_folder)
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """Everything that a variant can be finetuned on."""
+        there = ELSEWHERE_RECIPES if self.elsewhere is not None else ()
+        return ("joint", *REMEDE, *self.own_tasks, *there)
+
+    def shape_of(self, variant: str) -> Model:
+        """The sizes of one variant; those of a folder are its own, and this says nothing of them."""
+        return Model(**{**self.model.model_dump(), **self.variants[variant].model})
+
+    def lora_of(self, variant: str) -> Lora | None:
+        return self.variants[variant].lora or self.finetune.lora
 
     @property
     def corpus_names(self) -> tuple[str, ...]:

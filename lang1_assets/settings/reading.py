@@ -85,6 +85,8 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
     named = {f"text_sources.{name}": held for name, held in sources.items()} if isinstance(sources, dict) else {}
     models = values.get("models")
     outside = {f"models.{name}": held for name, held in models.items()} if isinstance(models, dict) else {}
+    variants = values.get("variants")
+    bases = {f"variants.{name}": held for name, held in variants.items()} if isinstance(variants, dict) else {}
     for section, field in (
         ("source", "path"),
         ("source", "remittances"),
@@ -96,15 +98,18 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         ("launch", "slurm_script"),
         ("pretrain", "start_from"),
         *((name, "path") for name in named),
+        *((name, "folder") for name in bases),
         *((name, field) for name in outside for field in PATH_FIELDS),
     ):
-        held = (values | named | outside).get(section)
+        held = (values | named | outside | bases).get(section)
         if isinstance(held, dict) and isinstance(held.get(field), str):
             held[field] = _absolute(held[field], folder)
     for held in outside.values():
         # A profile's name is no path.
         if isinstance(held, dict) and str(held.get("profile")).endswith(PROFILE_SUFFIXES):
             held["profile"] = _absolute(held["profile"], folder)
+    if str(values.get("elsewhere")).endswith(PROFILE_SUFFIXES):
+        values["elsewhere"] = _absolute(values["elsewhere"], folder)
     if isinstance(values.get("tasks_folder"), str):
         values["tasks_folder"] = _absolute(values["tasks_folder"], folder)
     evaluate = values.get("evaluate")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -148,6 +148,16 @@ class Search(Section):
         return self
 
 
+class Lora(Section):
+    """Low-rank adapters instead of all weights (appendix I, M34)."""
+
+    rank: PositiveInt = 8
+    alpha: PositiveInt = 16
+    dropout: Fraction = 0.05
+    modules: Annotated[tuple[str, ...], Field(min_length=1)] = ("q_proj", "v_proj")
+    """Projections that get an adapter; everything else is frozen."""
+
+
 class Finetune(Training):
     """Paper section 5.4."""
 
@@ -165,6 +175,8 @@ class Finetune(Training):
     validation_examples: PositiveInt = 2_000
     """Validation notes of each task that early stopping looks at."""
     search: Search = Search()
+    lora: Lora | None = None
+    """Null trains all weights; `{}` are the paper's adapters. A variant may have its own."""
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Finetune:
@@ -173,15 +185,27 @@ class Finetune(Training):
 
 
 class Variant(Section):
-    """One pretrained model: a data mix, or the control with random weights."""
+    """One base to finetune: pretrained here on a data mix, made elsewhere, or the control with random weights."""
 
     mixture: dict[str, Annotated[float, Field(gt=0)]] = {}
     """Sampling weight of each corpus; equal numbers mean equal sampling."""
     random_weights: bool = False
     """The control: initialised, never trained."""
+    folder: Path | None = None
+    """A Hugging Face causal model made elsewhere (M36): safetensors only, its own tokenizer, no code from the folder."""
+    architecture: Literal["decoder", "encoder"] = "decoder"
+    """`encoder`: masked-token pretraining and a classification head, the control of Fig. D4 (M27)."""
+    model: dict[str, Any] = {}
+    """Fields of the profile's `model` in which this variant differs: another size (M56)."""
+    lora: Lora | None = None
+    """In the place of `finetune.lora`: for a model too large to train whole."""
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> Variant:
-        if self.random_weights == bool(self.mixture):
-            raise ValueError("give either a mixture with at least one corpus, or random_weights: true")
+        if [bool(self.mixture), self.random_weights, self.folder is not None].count(True) != 1:
+            raise ValueError(
+                "give one of: a mixture with at least one corpus, random_weights: true, a folder of a model made elsewhere"
+            )
+        if self.folder is not None and (self.model or self.architecture == "encoder"):
+            raise ValueError("a model from a folder has its own shape and architecture; remove model and architecture")
         return self
