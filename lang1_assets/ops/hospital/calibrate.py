@@ -15,6 +15,7 @@ from lang1_assets.ops.hospital.config import (
     ERA_STARTS,
     ERAS,
     MONTHS,
+    STAY_BEFORE_DEATH,
     TARGETS,
     Calibration,
     Targets,
@@ -35,7 +36,8 @@ def first_guess(targets: Targets) -> Calibration:
     return Calibration(
         readmission=np.full(len(ERAS), -2.0),
         mortality=np.full(len(ERAS), -5.0),
-        length_of_stay=np.zeros((len(ERAS), 4)),
+        stay_before_discharge=np.zeros((len(ERAS), 4)),
+        stay_before_death=np.zeros((len(ERAS), 4)),
         insurance_denial=np.full(len(CLAIM_ERAS), -2.0),
         burden_cuts=np.vectorize(NormalDist().inv_cdf)(np.cumsum(np.array(targets.comorbidity)[:, :-1], axis=1)),
         first_visits=month_weights(),
@@ -81,16 +83,13 @@ def solve_calibration(visits: Visits, calibration: Calibration, targets: Targets
     readmission = facts.readmission_score(people, levels, stated)[asked]
     mortality = facts.mortality_score(people, levels, stated)
     denial = facts.denial_score(people, levels)
-    stay = facts.stay_score(people, levels)
+    deaths = _intercepts(mortality, era, targets.mortality)
+    alive, dead = _stay_intercepts(facts.stay_score(people, levels), mortality, deaths, era, targets)
     return Calibration(
         readmission=_intercepts(readmission, era[asked], targets.readmission),
-        mortality=_intercepts(mortality, era, targets.mortality),
-        length_of_stay=np.stack(
-            [
-                outcomes.solve_class_intercepts(_of_era(stay, era, index), np.array(ratios))
-                for index, ratios in enumerate(targets.length_of_stay)
-            ]
-        ),
+        mortality=deaths,
+        stay_before_discharge=alive,
+        stay_before_death=dead,
         insurance_denial=_intercepts(denial, claim_era, targets.insurance_denial),
         burden_cuts=_burden_cuts(visits, era, targets),
         first_visits=_first_visits(visits, calibration),
@@ -102,6 +101,21 @@ def _intercepts(score: np.ndarray, era: np.ndarray, targets: tuple[float, ...]) 
     return np.array(
         [outcomes.solve_intercept(_of_era(score, era, index), target) for index, target in enumerate(targets)]
     )
+
+
+def _stay_intercepts(
+    stay: np.ndarray, mortality: np.ndarray, deaths: np.ndarray, era: np.ndarray, targets: Targets
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of those who live and of those who die, each of shape (eras, classes): all together then have the era's ratios."""
+    alive, dead = [], []
+    for index, (prevalence, ratios) in enumerate(zip(targets.mortality, targets.length_of_stay, strict=True)):
+        score = _of_era(stay, era, index)
+        p_death = outcomes.expit(_of_era(mortality, era, index) + deaths[index])
+        of_dead = np.array(STAY_BEFORE_DEATH)
+        of_alive = (np.array(ratios) - prevalence * of_dead) / (1 - prevalence)
+        alive.append(outcomes.solve_class_intercepts(score, 1 - p_death, of_alive))
+        dead.append(outcomes.solve_class_intercepts(score, p_death, of_dead))
+    return np.stack(alive), np.stack(dead)
 
 
 def _of_era(values: np.ndarray, era: np.ndarray, index: int) -> np.ndarray:

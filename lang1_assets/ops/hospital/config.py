@@ -76,13 +76,20 @@ class Targets:
     insurance_denial: tuple[float, ...]
 
 
+STAY_BEFORE_DEATH = (0.50, 0.06, 0.08, 0.36)
+"""Class ratios of the length of stay of those who die, in every era and at both sites: very sick and dead within two days,
+or dead after a long fight. Invented; the paper gives the directions alone (appendix F, Fig. F6a)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """What the simulation needs beside the effects; one row an era."""
 
     readmission: np.ndarray
     mortality: np.ndarray
-    length_of_stay: np.ndarray
+    stay_before_discharge: np.ndarray
+    """Of those who live: shape (eras, classes)."""
+    stay_before_death: np.ndarray
     insurance_denial: np.ndarray
     burden_cuts: np.ndarray
     """Burden at which each group of comorbidity begins: shape (eras, 4)."""

@@ -28,11 +28,11 @@ def solve_intercept(score: np.ndarray, target: float) -> float:
     return (low + high) / 2
 
 
-def solve_class_intercepts(score: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The intercepts (first one 0) with which `softmax(score + intercepts)` has the column means `target`."""
+def solve_class_intercepts(score: np.ndarray, weight: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The intercepts (first one 0) with which `softmax(score + intercepts)` has the weighted column means `target`."""
     intercepts = np.zeros(score.shape[1])
     for _ in range(200):
-        means = softmax(score + intercepts).mean(axis=0)
+        means = np.average(softmax(score + intercepts), axis=0, weights=weight)
         step = np.log(target) - np.log(means)
         intercepts += step
         if np.abs(step).max() < 1e-9:

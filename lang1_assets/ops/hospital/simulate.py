@@ -20,6 +20,8 @@ FOLLOW_UP_END = END + 30 * DAY
 READMISSION_DAYS = 30
 LATE_RETURN_CHANCE = 0.30
 _LATE_RETURN_MEAN_DAYS = 380
+SAME_DAY_DEATHS = 0.12
+"""Of the deaths within two days, those on the day of admission: more than the 0.08 of survivors' short stays (Fig. F6b)."""
 _BURDEN_PERSISTENCE = 0.95
 _MAXIMUM_ROUNDS = 60
 
@@ -40,6 +42,7 @@ class Visits:
     discharge_time: np.ndarray
     p_mortality: np.ndarray
     p_stay: np.ndarray
+    """Given the facts alone: who dies and who lives, mixed by `p_mortality`."""
     p_readmission: np.ndarray
     died: np.ndarray
     stay: np.ndarray
@@ -146,11 +149,13 @@ def admit_round(
     group = (people.burden[:, None] >= calibration.burden_cuts[era]).sum(axis=1)
     stated = comorbidity.draw_conditions(group, people.age, patient.priority, people.scenario == ACCESS, rng)
     p_mortality = outcomes.expit(facts.mortality_score(people, levels, stated) + calibration.mortality[era])
-    p_stay = outcomes.softmax(facts.stay_score(people, levels) + calibration.length_of_stay[era])
+    stay_score = facts.stay_score(people, levels)
+    stay_alive = outcomes.softmax(stay_score + calibration.stay_before_discharge[era])
+    stay_dead = outcomes.softmax(stay_score + calibration.stay_before_death[era])
     p_readmission = outcomes.expit(facts.readmission_score(people, levels, stated) + calibration.readmission[era])
     died = outcomes.draw_by_era(p_mortality, era, rng)
-    stay = outcomes.draw_by_era(p_stay, era, rng)
-    admit, discharge = _stay_times(admit, stay, rng)
+    stay = _draw_stays(stay_alive, stay_dead, died, era, rng)
+    admit, discharge = _stay_times(admit, stay, died, rng)
     return Visits(
         patient=rows,
         sex=patient.sex,
@@ -161,7 +166,7 @@ def admit_round(
         admit_time=admit,
         discharge_time=discharge,
         p_mortality=p_mortality,
-        p_stay=p_stay,
+        p_stay=stay_alive + p_mortality[:, None] * (stay_dead - stay_alive),
         p_readmission=p_readmission,
         died=died,
         stay=stay,
@@ -181,6 +186,17 @@ def _draw_people(patient: Patients, years: np.ndarray, site: str, rng: np.random
     )
 
 
+def _draw_stays(
+    alive: np.ndarray, dead: np.ndarray, died: np.ndarray, era: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Classes of stay, drawn after death: those who die stay shortly or long (appendix F)."""
+    stay = np.zeros(len(died), dtype=np.int8)
+    for outcome, probability in enumerate((alive, dead)):
+        rows = np.flatnonzero(died == outcome)
+        stay[rows] = outcomes.draw_by_era(probability[rows], era[rows], rng)
+    return stay
+
+
 def _draw_readmissions(
     probability: np.ndarray, died: np.ndarray, scenario: np.ndarray, era: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
@@ -191,10 +207,14 @@ def _draw_readmissions(
     return readmitted
 
 
-def _stay_times(admit: np.ndarray, stay: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _stay_times(
+    admit: np.ndarray, stay: np.ndarray, died: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Times with the calendar days of the class of stay; a stay of no day begins early and ends late on one date."""
     num = len(admit)
-    short = np.searchsorted((0.08, 0.50), rng.random(num), side="right")
+    same_day_share = np.where(died == 1, SAME_DAY_DEATHS, 0.08)
+    point = rng.random(num)
+    short = np.where(point < same_day_share, 0, np.where(point < 0.50, 1, 2))
     days = np.choose(stay, [short, np.full(num, 3), rng.integers(4, 6, num), 5 + rng.geometric(0.17, num)])
     date = admit.astype("datetime64[D]").astype("datetime64[s]")
     early = date + (rng.random(num) * 9 * 3600).astype(int)
