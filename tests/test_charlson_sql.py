@@ -18,7 +18,7 @@ from pycomorb import comorbidity
 PROJECT = Path(__file__).parent.parent / "dbt_notes"
 SEED = PROJECT / "seeds" / "charlson_codes.csv"
 MODEL = Template((PROJECT / "models" / "cohorts" / "charlson_scores.sql").read_text()).render(
-    ref=lambda name: f"main.{name}"
+    ref=lambda name: f"main.{name}", config=lambda materialized: ""
 )
 
 Encounters = dict[str, Sequence[tuple[int, str]]]

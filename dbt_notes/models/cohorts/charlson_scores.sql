@@ -1,3 +1,5 @@
+{{ config(materialized="parquet") }}
+
 -- The conditions of an encounter are the bits of one number, so that codes are read and grouped once; scores are then
 -- looked up for the few thousand combinations that occur.
 with diagnoses as (
@@ -101,3 +103,4 @@ select
     cast(coalesce(mask_scores.score, 0) as integer) as charlson_score
 from encounter_masks
 left join mask_scores on encounter_masks.condition_mask = mask_scores.condition_mask
+order by encounter_masks.encounter_id
