@@ -20,6 +20,10 @@ disable_progress_bar()
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json")
 
 
+ODD_OUTPUT_LAYERS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+"""Settings of models that do more with their logits than the output layer says."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """Sizes of a decoder; `settings.Model` says what each field means."""
@@ -101,9 +105,16 @@ def answer_logits(model: Any, input_ids: Tensor, last: Tensor) -> Tensor:
     """
     if isinstance(model, LlamaForCausalLM):
         return model.lm_head(last_hidden_llama(model.model, input_ids, last)).float()
-    hidden = model.model(input_ids=input_ids, use_cache=False).last_hidden_state
-    rows = torch.arange(len(last), device=hidden.device)
-    return model.lm_head(hidden[rows, last]).float()
+    rows = torch.arange(len(last), device=last.device)
+    if has_odd_output_layer(model):
+        ends, places = last.unique(return_inverse=True)
+        return model(input_ids, use_cache=False, logits_to_keep=ends).logits[rows, places].float()
+    hidden = model.get_decoder()(input_ids, use_cache=False).last_hidden_state
+    return model.get_output_embeddings()(hidden[rows, last]).float()
+
+
+def has_odd_output_layer(model: Any) -> bool:
+    return any(getattr(model.config, name, None) not in (None, 1.0) for name in ODD_OUTPUT_LAYERS)
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from lang1_assets.ops.model import ModelShape
 from lang1_assets.ops.pretraining.batches import Batches
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig
 from lang1_assets.ops.reporting import Reporter
+from lang1_assets.ops.training.intervals import peak_memory_bytes
 from lang1_assets.ops.training.schedule import learning_rate_at
 from lang1_assets.ops.training.world import World
 
@@ -44,13 +44,6 @@ def peak_flops(device: torch.device) -> float | None:
         return None
     name = torch.cuda.get_device_name(device)
     return next((flops for part, flops in DENSE_BF16_FLOPS.items() if part in name), None)
-
-
-def peak_memory_bytes(device: torch.device) -> int:
-    """The most that this rank has held: of the GPU's memory, or of the machine's where there is none."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class Progress:

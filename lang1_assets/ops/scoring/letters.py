@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from lang1_assets.ops.model import Beginnings, answer_logits, last_hidden_llama, read_beginnings
+from lang1_assets.ops.model import Beginnings, answer_logits, has_odd_output_layer, last_hidden_llama, read_beginnings
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.scoring.batches import Batch, plan_batches
 from lang1_assets.ops.scoring.packing import can_pack, pack_linears
@@ -26,8 +26,6 @@ CPU_BATCH_TOKENS = 1024
 activations leave the cache, and the memory for them is mapped anew each time."""
 SCORING_PRECISION = {"cuda": torch.bfloat16, "cpu": torch.float32}
 """Of the weights, by device. bf16 moves probabilities by up to a hundredth: comparisons to the last digits are in float32."""
-ODD_OUTPUT_LAYERS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Settings of models that do more with their logits than the output layer says."""
 
 
 def score_options(model: Any, prompts: PromptSet, batch_size: int) -> np.ndarray:
@@ -124,7 +122,7 @@ def letter_logits(model: Any, input_ids: Tensor, last: Tensor, letters: Tensor, 
     rows = torch.arange(len(last), device=last.device)
     if isinstance(model, LlamaForCausalLM):
         hidden = last_hidden_llama(model.model, input_ids, last, before)
-    elif any(getattr(model.config, name, None) not in (None, 1.0) for name in ODD_OUTPUT_LAYERS):
+    elif has_odd_output_layer(model):
         ends, places = last.unique(return_inverse=True)
         return model(input_ids, use_cache=False, logits_to_keep=ends).logits[rows, places][:, letters].float()
     else:

@@ -57,10 +57,15 @@ def set_learning_rate(engine: Any, rate: float) -> None:
         group["lr"] = rate
 
 
-def whole_weights(engine: Any) -> dict[str, Tensor]:
-    """The language model's full weights on rank 0 (empty elsewhere under ZeRO-3), without the loss wrapper's prefix."""
+def whole_weights(engine: Any, *, trained_only: bool = False) -> dict[str, Tensor]:
+    """The model's full weights on rank 0 (empty elsewhere under ZeRO-3), without the loss wrapper's prefix.
+
+    Args:
+        trained_only: leave out what is frozen, as the base of an adapter is.
+    """
     if engine.zero_optimization_stage() == 3:
-        weights = engine._zero3_consolidated_16bit_state_dict() or {}
+        weights = engine._zero3_consolidated_16bit_state_dict(exclude_frozen_parameters=trained_only) or {}
     else:
-        weights = engine.module.state_dict()
+        learned = {name for name, value in engine.module.named_parameters() if value.requires_grad}
+        weights = {name: v for name, v in engine.module.state_dict().items() if name in learned or not trained_only}
     return {name.removeprefix("model."): value for name, value in weights.items()}

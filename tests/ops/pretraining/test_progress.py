@@ -3,7 +3,8 @@ import torch
 
 from lang1_assets.ops.model import ModelShape
 from lang1_assets.ops.pretraining import progress
-from lang1_assets.ops.pretraining.progress import flops_per_token, peak_flops, peak_memory_bytes
+from lang1_assets.ops.pretraining.progress import flops_per_token, peak_flops
+from lang1_assets.ops.training.intervals import peak_memory_bytes
 from lang1_assets.settings import load_settings
 
 CPU = torch.device("cpu")

@@ -1,8 +1,7 @@
-"""Finetuning: its batches and its search by themselves, and the job in this process, killed and not, and on two ranks."""
+"""The job in this process, killed and not, and on two ranks."""
 
 import json
 import math
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,16 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from peft import PeftModel
 from safetensors.torch import load_file
 
-from lang1_assets.ops import finetuning
-from lang1_assets.ops.finetuning import (
-    FinetuneConfig,
-    JointBatches,
-    LoopState,
-    SearchConfig,
-    best_trial,
-    draw_learning_rates,
-    finetune,
-    load_prompts,
-    out_of_patience,
-    score_share,
-    validate,
-)
+from lang1_assets.ops.finetuning import learner as learners
+from lang1_assets.ops.finetuning import loop, search, validation
+from lang1_assets.ops.finetuning.config import FinetuneConfig, LoopState, SearchConfig, num_train_notes, with_length
+from lang1_assets.ops.finetuning.learner import Learner, learner_of
+from lang1_assets.ops.finetuning.loop import finetune, load_prompts, out_of_patience
+from lang1_assets.ops.finetuning.search import best_trial, draw_learning_rates
+from lang1_assets.ops.finetuning.validation import score_share, validate
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import PromptSet
@@ -36,124 +27,10 @@ from lang1_assets.ops.scoring import score_options
 from lang1_assets.ops.training.checkpoints import finished
 from lang1_assets.ops.training.world import World
 from tests.ops.conftest import PROMPT_CONTEXT, SEED
+from tests.ops.finetuning.test_batches import rank
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
 
 MAX_STEPS = 8
-SEARCH = SearchConfig(num_trials=300, max_steps=1, low=1e-6, high=1e-3)
-
-
-def prompt_sets(sizes: list[int]) -> dict[str, PromptSet]:
-    """Example i of task t has 1 + i % 3 tokens; its first token tells task and example."""
-    return {
-        f"task {task}": PromptSet(
-            ids=[np.array([100 * task + i] * (1 + i % 3)) for i in range(size)],
-            letter_ids=[1000 + 10 * task, 1001 + 10 * task],
-            labels=np.arange(size) % 2,
-        )
-        for task, size in enumerate(sizes)
-    }
-
-
-def rank(number: int, size: int) -> World:
-    return World(rank=number, size=size, device=torch.device("cpu"))
-
-
-sizes = st.lists(st.integers(1, 12), min_size=1, max_size=5)
-
-
-@given(sizes, st.integers(1, 4), st.integers(0, 50))
-def test_a_batch_holds_every_task_equally(sizes: list[int], each: int, step: int) -> None:
-    batches = JointBatches(prompt_sets(sizes), each * len(sizes), SEED)
-    assert Counter(task for task, _ in batches.rows(step)) == {task: each for task in range(len(sizes))}
-
-
-@given(sizes, st.integers(1, 20))
-def test_every_example_comes_once_an_epoch_in_another_order(sizes: list[int], batch_size: int) -> None:
-    """Also where the batch does not divide by the tasks: no task is ever more than one ahead."""
-    batches = JointBatches(prompt_sets(sizes), batch_size, SEED)
-    steps = math.ceil(3 * max(sizes) * len(sizes) / batch_size)
-    drawn = [row for step in range(steps) for row in batches.rows(step)]
-    for task, size in enumerate(sizes):
-        examples = [example for which, example in drawn if which == task]
-        for epoch in range(3):
-            assert sorted(examples[epoch * size : (epoch + 1) * size]) == list(range(size))
-    counts = Counter(task for task, _ in drawn)
-    assert max(counts.values()) - min(counts.values()) <= 1
-
-
-def test_epochs_and_tasks_and_seeds_have_orders_of_their_own() -> None:
-    def order(seed: int, task: int, epoch: int) -> list[int]:
-        rows = JointBatches(prompt_sets([20, 20]), 40, seed).rows(epoch)
-        return [example for which, example in rows if which == task]
-
-    orders = [order(seed, task, epoch) for seed in (1, 2) for task in (0, 1) for epoch in (0, 1)]
-    assert len(set(map(tuple, orders))) == len(orders)
-
-
-@given(sizes, st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(0, 20))
-def test_the_ranks_together_hold_the_global_batch(
-    sizes: list[int], micro: int, num_ranks: int, accumulation: int, step: int
-) -> None:
-    prompts = prompt_sets(sizes)
-    size = micro * num_ranks * accumulation
-    expected = [100 * task + i for task, i in JointBatches(prompts, size, SEED).rows(step)]
-    found = []
-    for micro_step in range(accumulation):
-        for number in range(num_ranks):
-            # Each rank has batches of its own, and has drawn other steps before or has just resumed.
-            batches = JointBatches(prompts, size, SEED)
-            batches.rows(number)
-            input_ids, last, answers = batches.micro_batch(step, micro_step, micro, rank(number, num_ranks))
-            for ids, end, answer in zip(input_ids, last, answers, strict=True):
-                task, i = divmod(int(ids[0]), 100)
-                assert ids[: end + 1].tolist() == prompts[f"task {task}"].ids[i].tolist()
-                assert answer == 1000 + 10 * task + i % 2
-                found.append(int(ids[0]))
-    assert found == expected
-
-
-def test_learning_rates_are_log_uniform_and_the_same_on_every_rank() -> None:
-    rates = draw_learning_rates(SEARCH, SEED)
-    assert rates == draw_learning_rates(SEARCH, SEED)
-    assert rates != draw_learning_rates(SEARCH, SEED + 1)
-    assert all(SEARCH.low <= rate <= SEARCH.high for rate in rates)
-    share = (np.log(np.sort(rates)) - math.log(SEARCH.low)) / (math.log(SEARCH.high) - math.log(SEARCH.low))
-    # Kolmogorov-Smirnov against the uniform distribution; 1.63 is its 1 % point.
-    assert np.abs(share - (np.arange(300) + 0.5) / 300).max() < 1.63 / math.sqrt(300)
-    # The first rates are the same however many trials there are.
-    assert draw_learning_rates(SearchConfig(num_trials=5, max_steps=1, low=1e-6, high=1e-3), SEED) == rates[:5]
-
-
-def trials(*pairs: tuple[float, float]) -> list[dict[str, float]]:
-    return [{"val_micro_auroc": auroc, "val_loss": loss} for auroc, loss in pairs]
-
-
-@pytest.mark.parametrize(
-    ("found", "best"),
-    [
-        (trials((0.6, 0.9), (0.8, 0.5), (0.7, 0.7)), 1),
-        # Second by both beats first by one and last by the other.
-        (trials((0.9, 0.9), (0.6, 0.4), (0.8, 0.5), (0.7, 0.8)), 2),
-        # Equal sums: the higher AUROC.
-        (trials((0.7, 0.5), (0.8, 0.6)), 1),
-        # Equal AUROC: the lower loss, wherever it stands.
-        (trials((0.7, 0.6), (0.7, 0.5)), 1),
-        (trials((0.7, 0.5), (0.7, 0.6)), 0),
-        # Equal losses: the higher AUROC.
-        (trials((0.6, 0.5), (0.7, 0.5)), 1),
-        (trials((0.9, math.nan), (0.6, 0.5), (0.5, math.inf)), 1),
-        (trials((0.5, 0.7)), 0),
-    ],
-)
-def test_the_best_trial_has_the_least_sum_of_ranks(found: list[dict[str, float]], best: int) -> None:
-    assert best_trial(found) == best
-    backwards = [len(found) - 1 - i for i in range(len(found))]
-    assert backwards[best_trial(found[::-1])] == best
-
-
-def test_a_search_where_everything_diverged_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match=r"lower finetune\.search\.high"):
-        best_trial(trials((0.5, math.nan), (0.5, math.inf)))
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +69,14 @@ def config(example_files: dict[str, Path], model_folder: Path) -> dict[str, Any]
     }
 
 
+def learner(config: dict[str, Any]) -> Learner:
+    return learner_of(FinetuneConfig.from_json(config))
+
+
+def val_prompts(config: dict[str, Any]) -> dict[str, PromptSet]:
+    return load_prompts(FinetuneConfig.from_json(config), learner(config), "val", 20)
+
+
 class Flag:
     """In the place of a `StopFlag`: set when asked for the nth time."""
 
@@ -226,8 +111,8 @@ def test_the_job_leaves_the_best_model(undisturbed: Path, config: dict[str, Any]
     assert summary["train_notes"] == {"mortality": 32, "length_of_stay": 32}
     assert values[MAX_STEPS, "train/loss"] < values[1, "train/loss"]
     # The model in the folder is the one that was validated at that step.
-    val = load_prompts(FinetuneConfig.from_json(config), "val", 20)
-    again = validate(open_model(undisturbed / "model"), val, one_rank)
+    val = val_prompts(config)
+    again = validate(open_model(undisturbed / "model"), learner(config), val, one_rank)
     assert again.micro_auroc == pytest.approx(summary["best_val_micro_auroc"])
     assert not (undisturbed / "resume").exists()
 
@@ -241,6 +126,11 @@ def test_the_search_keeps_its_trials_and_uses_the_best(undisturbed: Path, config
         assert last_values(undisturbed, f"trial-{number}")[2, "val/loss"] == trial["val_loss"]
 
 
+def patch_steps(monkeypatch: pytest.MonkeyPatch, step: Any) -> None:
+    for module in (loop, search):
+        monkeypatch.setattr(module, "take_step", step)
+
+
 class Killed(BaseException):
     """Nothing in the job catches it."""
 
@@ -249,7 +139,7 @@ def test_a_run_killed_twice_and_stopped_once_gives_the_same_model(
     undisturbed: Path, config: dict[str, Any], one_rank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the second trial of the search; by a signal after step 3 of the full run; at step 6, before it is saved."""
-    take_step, steps = finetuning.take_step, []
+    take_step, steps = loop.take_step, []
 
     def take_step_until(limit: int) -> Any:
         def step(*values: Any) -> torch.Tensor:
@@ -260,23 +150,23 @@ def test_a_run_killed_twice_and_stopped_once_gives_the_same_model(
 
         return step
 
-    monkeypatch.setattr(finetuning, "take_step", take_step_until(2 + 1))
+    patch_steps(monkeypatch, take_step_until(2 + 1))
     with pytest.raises(Killed):
         run(config, tmp_path, one_rank)
     assert len(json.loads((tmp_path / "search.json").read_text())) == 1
 
-    monkeypatch.setattr(finetuning, "take_step", take_step)
+    patch_steps(monkeypatch, take_step)
     assert run(config, tmp_path, one_rank, Flag(at=4)) is False
     assert finished(tmp_path / "resume")[-1].step == 4
     assert not (tmp_path / "summary.json").exists()
 
     steps.clear()
-    monkeypatch.setattr(finetuning, "take_step", take_step_until(4))
+    patch_steps(monkeypatch, take_step_until(4))
     with pytest.raises(Killed):
         run(config, tmp_path, one_rank)
     assert finished(tmp_path / "resume")[-1].step == 6
 
-    monkeypatch.setattr(finetuning, "take_step", take_step)
+    patch_steps(monkeypatch, take_step)
     assert run(config, tmp_path, one_rank)
     assert summary_of(tmp_path) == summary_of(undisturbed)
     assert (tmp_path / "search.json").read_text() == (undisturbed / "search.json").read_text()
@@ -305,9 +195,9 @@ def test_two_ranks_under_zero_3_give_the_model_of_one_rank(
 
 def test_validation_is_scoring_and_auroc(config: dict[str, Any], model_folder: Path, one_rank: World) -> None:
     """Against the probabilities that evaluation gives for the same notes."""
-    val = load_prompts(FinetuneConfig.from_json(config), "val", 20)
+    val = val_prompts(config)
     model = open_model(model_folder)
-    outcome = validate(model, val, one_rank)
+    outcome = validate(model, learner(config), val, one_rank)
     assert model.training
     losses, micro = [], []
     for task, prompts in val.items():
@@ -325,15 +215,15 @@ def test_the_ranks_share_the_validation_notes(
     num_ranks: int, config: dict[str, Any], model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twenty notes in batches of 4 over 2 or 3 ranks: some ranks have none in the last round, and run it all the same."""
-    monkeypatch.setattr(finetuning, "VALIDATION_BATCH", 4)
-    prompts = load_prompts(FinetuneConfig.from_json(config), "val", 20)["length_of_stay"]
+    monkeypatch.setattr(validation, "VALIDATION_BATCH", 4)
+    prompts = val_prompts(config)["length_of_stay"]
     model, shares, passes = open_model(model_folder).eval(), [], []
-    answer_logits = finetuning.answer_logits
-    monkeypatch.setattr(finetuning, "answer_logits", lambda *values: passes.append(1) or answer_logits(*values))
+    answer_logits = learners.answer_logits
+    monkeypatch.setattr(learners, "answer_logits", lambda *values: passes.append(1) or answer_logits(*values))
     monkeypatch.setattr(World, "gather", lambda self, value: shares.append(value) or shares)
     for number in range(num_ranks):
         with torch.no_grad():
-            merged = score_share(model, prompts, rank(number, num_ranks))
+            merged = score_share(model, learner(config), prompts, rank(number, num_ranks))
     assert len(passes) == num_ranks * math.ceil(20 / (4 * num_ranks))
     probabilities = torch.softmax(merged.double(), dim=-1).numpy()
     np.testing.assert_allclose(probabilities, score_options(model, prompts, batch_size=20), atol=1e-6)
@@ -345,11 +235,11 @@ def test_a_diverged_model_is_out_of_the_search_and_ends_the_full_run(
     diverged = open_model(model_folder)
     with torch.no_grad():
         diverged.model.norm.weight.fill_(math.nan)
-    outcome = validate(diverged, load_prompts(FinetuneConfig.from_json(config), "val", 20), one_rank)
+    outcome = validate(diverged, learner(config), val_prompts(config), one_rank)
     assert math.isnan(outcome.loss)
     assert all(math.isnan(value) for value in outcome.by_task.values())
     opened = iter([diverged, open_model(model_folder), diverged])
-    monkeypatch.setattr(finetuning, "open_model", lambda folder: next(opened))
+    monkeypatch.setattr(learners, "open_model", lambda folder: next(opened))
     with pytest.raises(ValueError, match=r"diverged by step 2 at learning rate .*; lower finetune\.search\.high"):
         run(config, tmp_path, one_rank)
     found = json.loads((tmp_path / "search.json").read_text())
@@ -373,11 +263,47 @@ def test_patience_ends_a_run_at_a_validation_and_never_before_the_first(
 
 def test_no_more_notes_are_read_than_the_run_can_use(config: dict[str, Any]) -> None:
     read = FinetuneConfig.from_json(config)
-    assert finetuning.num_train_examples(read) == MAX_STEPS * 8 / 2
-    assert {task: len(prompts.ids) for task, prompts in load_prompts(read, "train", 7).items()} == {
+    assert num_train_notes(read) == MAX_STEPS * 8 / 2
+    assert {task: len(prompts.ids) for task, prompts in load_prompts(read, learner(config), "train", 7).items()} == {
         "mortality": 7,
         "length_of_stay": 7,
     }
     for task, file in read.examples.items():
         labels = pl.read_parquet(file).filter(split="val")["label"].to_numpy()
-        assert load_prompts(read, "val", 24)[task].labels.tolist() == labels.tolist()
+        assert load_prompts(read, learner(config), "val", 24)[task].labels.tolist() == labels.tolist()
+
+
+def test_few_notes_make_a_short_run_that_is_looked_at_often_enough(config: dict[str, Any]) -> None:
+    read = FinetuneConfig.from_json({**config, "max_epochs": 2})
+    assert with_length(read, {"mortality": 32, "length_of_stay": 32}) == read
+    training = with_length(read, {"mortality": 7, "length_of_stay": 8}).training
+    assert (training.max_steps, training.validate_every_steps) == (4, 1)
+
+
+def test_fewer_notes_are_a_subset_of_more(config: dict[str, Any]) -> None:
+    def chosen(max_notes: int) -> set[tuple[int, ...]]:
+        read = FinetuneConfig.from_json({**config, "max_notes": max_notes})
+        prompts = load_prompts(read, learner(config), "train", num_train_notes(read))["mortality"]
+        return {tuple(row.tolist()) for row in prompts.ids}
+
+    assert chosen(3) < chosen(10) < chosen(1_000)
+
+
+def test_adapters_learn_and_the_base_does_not(
+    config: dict[str, Any], model_folder: Path, one_rank: World, tmp_path: Path
+) -> None:
+    """The adapter folder opens with PEFT, and the model folder is base and adapter in one."""
+    lora = {"rank": 2, "alpha": 4, "dropout": 0.05, "modules": ["q_proj", "v_proj"]}
+    assert run({**config, "lora": lora}, tmp_path, one_rank)
+    adapted = PeftModel.from_pretrained(open_model(model_folder), str(tmp_path / "adapter"))
+    layers = open_model(model_folder).config.num_hidden_layers
+    assert len(load_file(tmp_path / "adapter" / "adapter_model.safetensors")) == 2 * 2 * layers
+    prompts = val_prompts(config)["mortality"]
+    expected = score_options(adapted.merge_and_unload().eval(), prompts, batch_size=4)
+    found = score_options(open_model(tmp_path / "model").eval(), prompts, batch_size=4)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found - score_options(open_model(model_folder).eval(), prompts, batch_size=4)).max() > 1e-4
+    weights, base = (load_file(folder / "model.safetensors") for folder in (tmp_path / "model", model_folder))
+    changed = {name for name, value in weights.items() if not torch.equal(value, base[name])}
+    assert changed == {name for name in weights if "q_proj" in name or "v_proj" in name}
+    assert 0 < summary_of(tmp_path)["num_trained_parameters"] < 0.2 * sum(map(torch.numel, base.values()))
