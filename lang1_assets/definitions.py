@@ -105,7 +105,7 @@ def build_jobs(settings: Settings) -> list[Any]:
         "label_dependence",
     ]
     wanted = dg.AssetSelection.assets(*models).upstream() | dg.AssetSelection.assets(
-        "corpus_statistics", "leaderboard", "report", "model_in_service", "external_hospital_exports"
+        "corpus_statistics", "leaderboard", "report", "model_in_service"
     )
     tables = dg.AssetSelection.groups("extract", "label")
     # The tables of the warehouse are built together.

@@ -41,7 +41,6 @@ DBT_EXECUTABLE = str(Path(sys.executable).with_name("dbt"))
 def build_assets(settings: Settings) -> list[Any]:
     return [
         hospital_exports(settings),
-        external_hospital_exports(settings),
         web_text_source(settings),
         *(text_source(name, source) for name, source in settings.text_sources.items()),
         warehouse(settings),
@@ -62,35 +61,16 @@ def hospital_exports(settings: Settings) -> dg.AssetsDefinition:
             values = {
                 "num_encounters": settings.source.num_encounters,
                 "seed": settings.seed,
+                "site": settings.source.site,
                 "dirt_rate": settings.source.dirt_rate,
             }
-            return materialized(simulate(context, store, "hospital_exports", values))
+            return materialized(simulate(context, store, values))
         return materialized(take_records(context, settings, store))
 
     return _hospital_exports
 
 
-def external_hospital_exports(settings: Settings) -> dg.AssetsDefinition:
-    @dg.asset(
-        name="external_hospital_exports",
-        group_name=GROUP,
-        owners=DATA_OWNER,
-        kinds={"csv"},
-        description="A second hospital with its own style, codes and case mix, for external validation. " + SYNTHETIC,
-    )
-    def _external_hospital_exports(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        values = {
-            "num_encounters": max(1, settings.source.num_encounters // 5),
-            "seed": settings.seed + 1,
-            "site": "external",
-            "dirt_rate": settings.source.dirt_rate,
-        }
-        return materialized(simulate(context, store, "external_hospital_exports", values))
-
-    return _external_hospital_exports
-
-
-def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, name: str, values: Mapping[str, Any]) -> Artifact:
+def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, values: Mapping[str, Any]) -> Artifact:
     def make(work: Path) -> dict[str, Any]:
         # The simulator brings scipy; the definitions do without it.
         from lang1_assets.ops.hospital import HospitalConfig, write_exports
@@ -99,7 +79,7 @@ def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, name: str,
         return {"num_rows": summary.num_rows, "planted_dirt": summary.dirt, "synthetic": True}
 
     return store.build(
-        name,
+        "hospital_exports",
         make,
         parameters=values,
         code=["lang1_assets.ops.hospital", "lang1_assets.ops.schemas"],

@@ -17,7 +17,6 @@ HEAVY = ("torch", "deepspeed", "mlflow", "transformers", "dask", "optuna")
 # Where something can go wrong that an asset can see; dbt models bring their own tests.
 WITHOUT_CHECKS = {
     "hospital_exports",
-    "external_hospital_exports",
     "web_text_source",
     "corpus_statistics",
     "model_in_service",

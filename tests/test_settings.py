@@ -157,6 +157,8 @@ def test_mimic_iii_follows_the_paper(tmp_path: Path) -> None:
         ("source: {kind: omop, path: x, postgres_schema: y}", "kind 'omop' needs either path"),
         ("source: {kind: fhir, postgres_schema: y}", "kind 'fhir' is read from files"),
         ("source: {path: x}", "path is given, but kind is 'embedded'"),
+        ("source: {kind: tables, path: x, site: external}", "site is of the embedded hospital"),
+        ("source: {site: elsewhere}", "source.site"),
         ("source: {kind: omop, postgres_schema: y, remittances: z}", "remittances are read from files"),
         ("cohorts: {split_shares: {mortality: [80, 10, 5]}}", "add up to 100 for mortality"),
         ("cohorts: {split_windows: {inpatient: {}}}", "split_windows: give inpatient and insurance_denial"),

@@ -113,7 +113,6 @@ def test_no_task_leaks_its_answer(undisturbed: tuple[Path, str]) -> None:
 
 PRIVATE = (
     "artifacts/mini/hospital_exports/",
-    "artifacts/mini/external_hospital_exports/",
     "artifacts/mini/warehouse/",
     "artifacts/mini/clean_notes/",
     "artifacts/mini/harness_tasks/",

@@ -38,12 +38,16 @@ class Source(Section):
     """Admissions that the embedded hospital simulates, 2003 to 2024."""
     dirt_rate: Annotated[float, Field(ge=0, le=0.2)] = 0.01
     """Share of rows that the embedded hospital spoils on purpose."""
+    site: Literal["main", "external"] = "main"
+    """Which embedded hospital: `external` is another one, with its own style, codes, prevalences and case mix."""
 
     @model_validator(mode="after")
     def _one_place(self) -> Source:
         places = [name for name in ("path", "postgres_schema") if getattr(self, name) is not None]
         if self.kind == "embedded" and places:
             raise ValueError(f"{places[0]} is given, but kind is 'embedded'; set the kind of the records or remove it")
+        if self.kind != "embedded" and self.site != "main":
+            raise ValueError(f"site is of the embedded hospital, but kind is '{self.kind}'; remove it")
         if self.kind != "embedded" and len(places) != 1:
             raise ValueError(f"kind '{self.kind}' needs either path (a folder of files) or postgres_schema")
         if self.kind == "fhir" and self.postgres_schema:
