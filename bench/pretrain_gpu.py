@@ -101,9 +101,9 @@ class RandomWindows:
 
 def measure_ours(case: Case, seconds: float, compiled: bool) -> dict[str, float]:
     from lang1_assets.ops.model import ModelShape, build_model
-    from lang1_assets.ops.next_token_loss import NextTokenLoss
     from lang1_assets.ops.pretraining.batches import Batches
     from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig
+    from lang1_assets.ops.pretraining.objective import NextToken
     from lang1_assets.ops.pretraining.step import take_step
     from lang1_assets.ops.training.engine import start_engine
     from lang1_assets.ops.training.world import set_up
@@ -126,8 +126,9 @@ def measure_ours(case: Case, seconds: float, compiled: bool) -> dict[str, float]
         validation_windows=1,
         seed=3407,
     )
-    engine = start_engine(NextTokenLoss(model), training, world)
-    batches = Batches(RandomWindows(shape.context_length), training, world)  # type: ignore[arg-type]
+    objective = NextToken(training.zero_stage)
+    engine = start_engine(objective.loss(model), training, world)
+    batches = Batches(RandomWindows(shape.context_length), objective, training, world)  # type: ignore[arg-type]
     state = LoopState()
     first = float(take_step(config, engine, batches, state, world))
     found = timed(lambda: take_step(config, engine, batches, state, world), case, seconds)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from lang1_assets.ops import schemas
+from lang1_assets.ops.encoder.model import is_encoder
 from lang1_assets.ops.evaluation_record import PromptsUsed, prompts_used
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import build_prompts, read_examples
@@ -49,11 +50,16 @@ def predict(
     config: ScoringConfig,
     on_progress: Callable[[str], None],
 ) -> Scored:
-    """A Hugging Face folder on each task's examples file and each split.
+    """A Hugging Face folder, of a decoder or of a finetuned encoder, on each task's examples file and each split.
 
     Raises:
         ValueError: no file has a note in any of the splits.
     """
+    if is_encoder(model_folder):
+        # Here, because it is made of what this module has.
+        from lang1_assets.ops.encoder.scoring import predict_encoder
+
+        return predict_encoder(model_folder, examples, splits, config, on_progress)
     return predict_with(load_for_scoring(model_folder), model_folder, examples, splits, config, on_progress)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lang1_assets.ops.model import ModelShape
 from lang1_assets.ops.training.config import TrainingConfig
@@ -51,6 +51,17 @@ class PretrainConfig:
     """None: only losses are looked at."""
     start_from: Path | None = None
     """A Hugging Face folder; None begins with random weights."""
+    objective: Literal["next_token", "masked_token"] = "next_token"
+    """A decoder's, or an encoder's (M27)."""
+
+    def __post_init__(self) -> None:
+        if self.objective == "masked_token" and self.monitoring is not None:
+            raise ValueError("an encoder answers no questions: monitoring is for a decoder; leave it out")
+        if self.objective == "masked_token" and self.start_from is not None:
+            raise ValueError(
+                f"pretrain.start_from {self.start_from} is a decoder, and an encoder begins with random weights; pretrain the "
+                "encoder in a profile without start_from"
+            )
 
     @staticmethod
     def from_json(values: dict[str, Any]) -> PretrainConfig:

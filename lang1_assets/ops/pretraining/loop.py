@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import deepspeed
 import torch
 
 from lang1_assets.ops.mixture import Mixture
-from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining.batches import Batches
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig, at_interval, crosses_checkpoint
 from lang1_assets.ops.pretraining.monitoring import Monitor, open_monitor
+from lang1_assets.ops.pretraining.objective import Objective, objective_of
 from lang1_assets.ops.pretraining.preflight import preflight
 from lang1_assets.ops.pretraining.progress import Interval, Progress
 from lang1_assets.ops.pretraining.recovery import LeftOutData, go_back, stable_step
@@ -43,7 +42,7 @@ def main() -> bool:
 def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporter, stop: StopFlag) -> bool:
     """Train to the end; False when a signal stopped it earlier (what was reached is saved)."""
     preflight(config, work, world, reporter)
-    mixture = open_mixture(config)
+    mixture, objective = open_mixture(config), objective_of(config)
     monitor = open_monitor(config)
     # On the device itself: on the way there, eight ranks of 7B would hold 200 GB of the machine's memory.
     with world.device:
@@ -53,12 +52,7 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
         f"pretraining {num_parameters / 1e6:.2f} M parameters on {world.size} rank(s) of {world.device.type}: "
         f"{config.training.max_steps} steps of {config.tokens_per_step} tokens"
     )
-    loss = NextTokenLoss(model)
-    if config.training.zero_stage == 3:
-        # The loss reads this weight without calling its module. Unannounced, DeepSpeed fetched it in training steps and lost
-        # count of it in validation: the first backward pass after that failed.
-        deepspeed.zero.register_external_parameter(loss, model.lm_head.weight)
-    engine = start_engine(loss, config.training, world)
+    engine = start_engine(objective.loss(model), config.training, world)
     saved = load_resume(engine, work, world, reporter)
     state = LoopState(**(saved or {}))
     if saved is None:
@@ -68,7 +62,7 @@ def pretrain(config: PretrainConfig, work: Path, world: World, reporter: Reporte
         save_resume(engine, work, 0, vars(state), world, keep_last=config.training.keep_last)
     else:
         reporter.say(f"resuming at step {state.step}")
-    if not fit(config, engine, mixture, monitor, state, work, world, reporter, stop):
+    if not fit(config, engine, mixture, objective, monitor, state, work, world, reporter, stop):
         return False
     if world.rank == 0:
         write_summary(config, state, work, num_parameters, world)
@@ -85,6 +79,7 @@ def fit(
     config: PretrainConfig,
     engine: Any,
     mixture: Mixture,
+    objective: Objective,
     monitor: Monitor | None,
     state: LoopState,
     work: Path,
@@ -93,7 +88,7 @@ def fit(
     stop: StopFlag,
 ) -> bool:
     training = config.training
-    batches = Batches(mixture, training, world)
+    batches = Batches(mixture, objective, training, world)
     progress = Progress(config, engine.module.model.num_parameters(), world, reporter)
     detector, left_out = SpikeDetector(state.detector), LeftOutData(work)
     # One file, read by many machines: all go by what the first one saw.
@@ -125,7 +120,7 @@ def fit(
             progress.log(engine, state, Interval(loss=loss, num_steps=num_steps, seconds=seconds), batches)
         paused = time.monotonic()
         if at_interval(state.step, training.validate_every_steps, training.max_steps):
-            validate(config, engine, state, world, reporter)
+            validate(config, objective, engine, state, world, reporter)
         if monitor is not None and at_interval(state.step, monitor.every_steps, training.max_steps):
             monitor.run(engine, state.step, work, world, reporter)
         if crosses_checkpoint(config, state.step):

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from lang1_assets.ops.checksums import READING_THREADS, sha256_of
-from lang1_assets.ops.model import build_model
 from lang1_assets.ops.pretraining.config import PretrainConfig, crosses_checkpoint
+from lang1_assets.ops.pretraining.start import random_model
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.shards import SPLITS, ShardError, TokenShards
 from lang1_assets.ops.tokenizer import fast_tokenizer, tokenizer_sha256
@@ -149,7 +149,7 @@ def trajectory_bytes(config: PretrainConfig) -> int:
 def num_parameters(config: PretrainConfig) -> int:
     # On the device without memory: a model of any size is counted in a moment.
     with torch.device("meta"):
-        return int(build_model(config.shape, config.vocab_size, config.seed).num_parameters())
+        return int(random_model(config).num_parameters())
 
 
 def num_checkpoints(config: PretrainConfig) -> int:

@@ -15,8 +15,8 @@ from lang1_assets.ops.training.world import World
 def take_step(config: PretrainConfig, engine: Any, batches: Batches, state: LoopState, world: World) -> torch.Tensor:
     """Advance `state` by one step; the mean loss of this rank's micro-batches."""
 
-    def micro_batch(micro_step: int) -> tuple[torch.Tensor]:
-        return (batches.get(state.data_step, micro_step),)
+    def micro_batch(micro_step: int) -> tuple[torch.Tensor, ...]:
+        return batches.get(state.data_step, micro_step)
 
     loss = step.take_step(engine, config.training, state.step, micro_batch, world)
     state.step += 1

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from lang1_assets.ops.next_token_loss import NextTokenLoss
-from lang1_assets.ops.pretraining import loop
+from lang1_assets.ops.pretraining import loop, objective
 from lang1_assets.ops.training.job import run_job
 from lang1_assets.ops.training.world import World
 
@@ -43,5 +43,5 @@ def take_step_with_accident(config: Any, engine: Any, mixture: Any, state: Any, 
 
 if __name__ == "__main__":
     loop.take_step = take_step_with_accident
-    loop.NextTokenLoss = PoisonedLoss  # type: ignore[misc]
+    objective.NextTokenLoss = PoisonedLoss  # type: ignore[misc]
     run_job(loop.main)

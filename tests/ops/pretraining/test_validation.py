@@ -7,6 +7,7 @@ import torch
 
 from lang1_assets.ops.pretraining import validation
 from lang1_assets.ops.pretraining.config import PretrainConfig
+from lang1_assets.ops.pretraining.objective import NextToken
 from lang1_assets.ops.training.world import World
 
 
@@ -28,7 +29,11 @@ def test_each_rank_takes_its_share_of_validation_windows(
             monkeypatch.setattr(World, "mean", lambda self, value: float(value))
             totals.append(
                 validation.validation_loss(
-                    read, engine, shard_folders["notes"], World(rank=rank, size=size, device=torch.device("cpu"))
+                    read,
+                    NextToken(2),
+                    engine,
+                    shard_folders["notes"],
+                    World(rank=rank, size=size, device=torch.device("cpu")),
                 )
             )
             rounds.add(len(passes))
