@@ -28,7 +28,7 @@ from lang1_assets import (
     tokens,
 )
 from lang1_assets.console import progress_logger
-from lang1_assets.ops.tasks import use_own_tasks
+from lang1_assets.ops.tasks import TASKS, use_own_tasks
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import ArtifactStore
@@ -37,6 +37,7 @@ from lang1_assets.settings import Settings, lang1_home, load_settings
 
 DEMO_JOB = "demo"
 CORPUS_JOB = "corpus"
+COHORTS_JOB = "cohorts"
 
 FROM_THE_UI = {
     "execution": {
@@ -108,6 +109,7 @@ def build_jobs(settings: Settings) -> list[Any]:
         "corpus_statistics", "leaderboard", "report", "model_in_service"
     )
     tables = dg.AssetSelection.groups("extract", "label")
+    labelled = dg.AssetSelection.assets(*(f"{task}_examples" for task in TASKS), "cohort_tables").upstream()
     # The tables of the warehouse are built together.
     corpus = dg.AssetSelection.assets(
         "pretrained_model", "trajectory_evaluation"
@@ -124,6 +126,12 @@ def build_jobs(settings: Settings) -> list[Any]:
             selection=corpus,
             config=FROM_THE_UI,
             description="The corpus half: notes and web text to a pretrained model and what emerged in it.",
+        ),
+        dg.define_asset_job(
+            COHORTS_JOB,
+            selection=labelled | dg.AssetSelection.assets(*extract.warehouse(settings).keys),
+            config=FROM_THE_UI,
+            description="The hospital's tables to the labelled notes of every task, and no further.",
         ),
     ]
 
@@ -161,3 +169,8 @@ def demo_job() -> dg.JobDefinition:
 def corpus_job() -> dg.JobDefinition:
     """The corpus job by itself, for processes that rebuild it."""
     return defs.resolve_job_def(CORPUS_JOB)
+
+
+def cohorts_job() -> dg.JobDefinition:
+    """The cohorts job by itself, for processes that rebuild it."""
+    return defs.resolve_job_def(COHORTS_JOB)

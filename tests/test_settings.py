@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from lang1_assets.settings import PROFILE_FOLDER, SettingsError, load_settings
+from lang1_assets.settings.study import Study
 
 
 def write(folder: Path, text: str) -> str:
@@ -183,3 +184,13 @@ def test_mimic_iii_follows_the_paper(tmp_path: Path) -> None:
 def test_choices_that_cannot_be(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
         load_settings(write(tmp_path, text))
+
+
+def test_null_drops_a_section_that_a_profile_extends(tmp_path: Path) -> None:
+    parent = write(tmp_path, "study: {perplexity_notes: 7}\nelsewhere: tiny-elsewhere")
+    child = tmp_path / "child.yaml"
+    child.write_text(f"extends: {parent}\nstudy: null\nelsewhere: null\nmodels: null\n")
+    kept, dropped = load_settings(parent), load_settings(str(child))
+    assert (kept.study.perplexity_notes, kept.elsewhere) == (7, "tiny-elsewhere")
+    assert kept.models
+    assert (dropped.study, dropped.elsewhere, dropped.models) == (Study(), None, {})

@@ -44,7 +44,8 @@ def load_settings(name_or_path: str | None = None) -> Settings:
         SettingsError: the file is missing, is not YAML, or holds problems; all of them are listed.
     """
     path = profile_path(name_or_path or os.environ.get("LANG1_PROFILE", "tiny"))
-    values = _read_profile(path, seen=())
+    # `study: null` drops what a profile extends: the defaults then hold.
+    values = {key: value for key, value in _read_profile(path, seen=()).items() if value is not None}
     problems = shape_from_checkpoint(values)
     try:
         settings = Settings.model_validate(values)
