@@ -24,6 +24,7 @@ from lang1_assets import (
     operate,
     pretrain,
     report,
+    scale,
     study,
     tokens,
 )
@@ -71,6 +72,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         pretrain,
         finetune,
         evaluate,
+        scale,
         analyze,
         compare,
         leaderboard,

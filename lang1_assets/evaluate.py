@@ -1,6 +1,5 @@
 """Evaluation: every model on the tasks and their test splits (paper 5.5)."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,12 @@ from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import RECIPES, Settings
-from lang1_assets.supplied import example_files, examples_to_score
+from lang1_assets.supplied import example_files, examples_to_score, require_decoder
+from lang1_assets.trained import checkpoint_folder, context_length_of
 
 GROUP = "evaluate"
 ZERO_SHOT = "zero_shot"
+ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -50,14 +51,15 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
     ) -> dg.MaterializeResult:
         key = context.partition_key
+        own = tasks_of_variant(settings, key, mode, tasks)
         model = store.get(f"{model_asset}/{key}")
         folder = model_folder(mode, model)
-        examples = examples_to_score(store, tasks)
+        examples = examples_to_score(store, own)
 
         def score() -> Any:
             from lang1_assets.ops.evaluation import predict
 
-            config = scored.scoring_config(settings)
+            config = scored.scoring_config(settings, context_length_of(settings, key))
             return predict(folder, example_files(examples), settings.cohorts.test_splits, config, context.log.info)
 
         artifact = scored.build_evaluation(
@@ -70,8 +72,9 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
                 subject=scored.Subject(name=key, mode=mode, kind="variant"),
                 splits=settings.cohorts.test_splits,
                 score=score,
-                hashes=lambda: folder_hashes(folder),
-                parameters=scored.prompt_parameters(settings),
+                hashes=lambda: scored.folder_hashes(folder),
+                parameters=scored.prompt_parameters(settings, context_length_of(settings, key)),
+                code=[ENCODER_CODE] if settings.variants[key].architecture == "encoder" else [],
             ),
             examples=examples,
             inputs=[model],
@@ -81,19 +84,23 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
     return _evaluation
 
 
-def folder_hashes(folder: Path) -> Mapping[str, str]:
-    from lang1_assets.ops.evaluation_record import model_sha256
-    from lang1_assets.ops.tokenizer import tokenizer_sha256
-
-    return {"model_sha256": model_sha256([folder]), "tokenizer_sha256": tokenizer_sha256(folder)}
-
-
 def tasks_scored(settings: Settings, mode: str) -> tuple[str, ...]:
     """A single-task model is scored on its own task, and with `evaluate.transfer` on the others."""
     return (mode,) if mode in TASKS and not settings.evaluate.transfer else tuple(TASKS)
 
 
-def model_folder(mode: str, model: Artifact) -> Path:
+def tasks_of_variant(settings: Settings, key: str, mode: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """All of `tasks`, and of an encoder its own: its head has the classes of that task and of no other.
+
+    Raises:
+        dg.Failure: an encoder has no answer in this mode.
+    """
     if mode == ZERO_SHOT:
-        return model.path / "trajectory" / model.summary["trajectory"][-1]
-    return model.path / "model"
+        require_decoder(settings, key, "zero-shot, a model answers a question in words")
+    if mode == "joint":
+        require_decoder(settings, key, "one model of several tasks answers each task's question in words")
+    return (mode,) if settings.variants[key].architecture == "encoder" else tasks
+
+
+def model_folder(mode: str, model: Artifact) -> Path:
+    return checkpoint_folder(model) if mode == ZERO_SHOT else model.path / "model"

@@ -1,57 +1,52 @@
 """Finetuning: a DeepSpeed job for each recipe and variant, searched, early-stopped, registered in MLflow (paper 5.4)."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.finetuned import (
+    ELSEWHERE,
+    MATCHED,
+    Finetuning,
+    build_finetuned,
+    examples_artifact,
+    tasks_of,
+)
+from lang1_assets.materialization import MODEL_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
-from lang1_assets.resources.tracking import Tracking
-from lang1_assets.settings import RECIPES, Settings
+from lang1_assets.resources.tracking import Tracking, registered_name
+from lang1_assets.settings import Settings
+from lang1_assets.supplied import require_decoder
+from lang1_assets.trained import Services
 
 GROUP = "finetune"
-JOB = "lang1_assets.ops.finetuning"
-CODE = [
-    JOB,
-    "lang1_assets.ops.training",
-    "lang1_assets.ops.model",
-    "lang1_assets.ops.prompts",
-    "lang1_assets.ops.scoring",
-    "lang1_assets.ops.tasks",
-]
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [finetuned(settings, recipe) for recipe in (*RECIPES, *settings.own_tasks)]
-
-
-def tasks_of(recipe: str) -> list[str]:
-    """The tasks that a recipe trains on: `joint` is all five."""
-    return [name for name in RECIPES if name != "joint"] if recipe == "joint" else [recipe]
+    return [finetuned(settings, recipe) for recipe in settings.recipes]
 
 
 def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
     tasks = tasks_of(recipe)
     name = f"finetuned_{recipe}"
+    examples = [examples_artifact(recipe, task) for task in tasks]
+    counted = [f"{ELSEWHERE}{task}_examples" for task in tasks] if recipe.startswith(MATCHED) else []
 
     @dg.asset(
         name=name,
-        deps=["pretrained_model", *(f"{task}_examples" for task in tasks)],
+        deps=["pretrained_model", *examples, *counted],
         partitions_def=variant_partitions(settings),
         group_name=GROUP,
         owners=MODEL_OWNER,
         kinds={"deepspeed", "mlflow"},
         pool="accelerator",
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2),
-        description="Finetuned on "
-        + ("all five tasks, mixed evenly in each batch." if recipe == "joint" else f"{recipe} alone.")
-        + " Best checkpoint by micro-AUROC on validation.",
+        description=f"Finetuned on {words(recipe)}. Best checkpoint by micro-AUROC on validation. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
         check_specs=[dg.AssetCheckSpec("better_than_chance", asset=name)],
     )
     def _finetuned(
@@ -62,48 +57,27 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
         alerts: Alerts,
     ) -> dg.MaterializeResult:
         key = context.partition_key
-        base = store.get(f"pretrained_model/{key}")
-        examples = supplied_examples(context, store, tasks)
-        inputs = [base, *examples.values()]
-
-        def make(work: Path) -> dict[str, Any]:
-            config = job_config(settings, base, examples)
-            with (
-                tracking.run(
-                    context,
-                    experiment="finetune",
-                    name=f"{key} on {recipe}",
-                    work=work,
-                    params={"profile": settings.name, "variant": key, "recipe": recipe, **config},
-                    inputs=inputs,
-                ) as run,
-                alerts.watch(context, run) as on_alerts,
-            ):
-                launcher.run(
-                    context,
-                    module=JOB,
-                    config=config,
-                    work=work,
-                    num_cpu_ranks=settings.finetune.num_cpu_ranks,
-                    launch=settings.launch,
-                    on_metrics=run.log_rows,
-                    on_alerts=on_alerts,
-                )
-            summary = json.loads((work / "summary.json").read_text())
-            return {**summary, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
-
-        artifact = store.build(
-            f"{name}/{key}",
-            make,
-            inputs=inputs,
-            parameters={
-                "finetune": settings.finetune.model_dump(exclude={"recipes", "keep_last"}),
-                "seed": settings.seed,
-            },
-            code=CODE,
-            on_wait=context.log.warning,
+        if len(tasks) > 1:
+            require_decoder(settings, key, "joint finetuning")
+        held = supplied_examples(context, store, recipe)
+        there = [store.get(counted_name) for counted_name in counted]
+        artifact = build_finetuned(
+            context,
+            settings,
+            store,
+            Services(launcher=launcher, tracking=tracking, alerts=alerts),
+            Finetuning(
+                artifact=f"{name}/{key}",
+                title=f"{key} on {recipe}",
+                variant=key,
+                recipe=recipe,
+                base=store.get(f"pretrained_model/{key}"),
+                examples=held,
+                max_notes=num_notes_there(there[0]) if there else None,
+                others=there,
+            ),
         )
-        version = register(tracking, artifact, recipe, key)
+        version = register(settings, tracking, artifact, recipe, key)
         return materialized(
             artifact,
             [better_than_chance(artifact)],
@@ -115,11 +89,32 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
     return _finetuned
 
 
-def supplied_examples(context: dg.AssetExecutionContext, store: ArtifactStore, tasks: list[str]) -> dict[str, Artifact]:
+def words(recipe: str) -> str:
+    """A recipe in a sentence."""
+    if recipe == "joint":
+        return "all five tasks, mixed evenly in each batch"
+    task = tasks_of(recipe)[0].replace("_", " ")
+    if recipe.startswith(ELSEWHERE):
+        return f"{task} of the other hospital (figures 5b, M10)"
+    if recipe.startswith(MATCHED):
+        return f"{task}, on as many notes as the other hospital has labelled (Fig. M11)"
+    return f"{task} alone"
+
+
+def num_notes_there(examples: Artifact) -> int:
+    """Labelled training notes of the other hospital."""
+    from lang1_assets.ops.elsewhere import matched_train_size
+
+    return matched_train_size(examples.path / "examples.parquet")
+
+
+def supplied_examples(context: dg.AssetExecutionContext, store: ArtifactStore, recipe: str) -> dict[str, Artifact]:
     """The labelled notes of each task that the source supplies."""
-    found = {task: store.get(f"{task}_examples") for task in tasks}
+    found = {task: store.get(examples_artifact(recipe, task)) for task in tasks_of(recipe)}
     off = {
-        task: artifact.summary["switched_off"] for task, artifact in found.items() if artifact.summary["switched_off"]
+        task: artifact.summary["switched_off"]
+        for task, artifact in found.items()
+        if artifact.summary.get("switched_off")
     }
     for task, reason in off.items():
         context.log.warning(f"{task} is left out: {reason}")
@@ -132,36 +127,22 @@ def supplied_examples(context: dg.AssetExecutionContext, store: ArtifactStore, t
     return {task: artifact for task, artifact in found.items() if task not in off}
 
 
-def job_config(settings: Settings, base: Artifact, examples: dict[str, Artifact]) -> dict[str, Any]:
-    finetune = settings.finetune.model_dump(mode="json")
-    own = {name: finetune.pop(name) for name in ("search", "note_tokens", "patience_steps", "validation_examples")}
-    finetune.pop("recipes")
-    finetune.pop("num_cpu_ranks")
-    # 5.4: the joint run's steps are scaled by the number of tasks.
-    finetune["max_steps"] *= len(examples)
-    return {
-        "base": str(last_checkpoint(base)),
-        "examples": {task: str(artifact.path / "examples.parquet") for task, artifact in examples.items()},
-        # A job may run where the folder of own tasks is not.
-        "own_tasks": [TASKS[task].to_json() for task in examples if TASKS[task].cohort],
-        "tokenizer_folder": str(last_checkpoint(base)),
-        "training": finetune,
-        "context_length": settings.model.context_length,
-        "seed": settings.seed,
-        **own,
-    }
-
-
-def last_checkpoint(base: Artifact) -> Path:
-    return base.path / "trajectory" / base.summary["trajectory"][-1]
-
-
-def register(tracking: Tracking, artifact: Artifact, recipe: str, key: str) -> str:
+def register(settings: Settings, tracking: Tracking, artifact: Artifact, recipe: str, key: str) -> str:
+    """A version of the recipe's registered model, a candidate for service."""
+    summary = artifact.summary
     return tracking.register(
-        f"{key}-{recipe}",
+        registered_name(settings.name, recipe),
         artifact.path / "model",
-        artifact.summary["mlflow_run_id"],
-        {"fingerprint": artifact.fingerprint, "recipe": recipe, "variant": key},
+        summary["mlflow_run_id"],
+        {
+            "fingerprint": artifact.fingerprint,
+            "recipe": recipe,
+            "variant": key,
+            "checkpoint": summary["checkpoint"],
+            "val/auroc_micro": f"{summary['best_val_micro_auroc']:.4f}",
+            "synthetic": str(settings.is_synthetic).lower(),
+            **{f"dataset/{name}": fingerprint for name, fingerprint in artifact.inputs.items()},
+        },
     )
 
 

@@ -17,6 +17,8 @@ from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 from lang1_assets.supplied import example_files, questions_file, supplied_examples
+from lang1_assets.trained import Services, TrainingRun, train
+from lang1_assets.untrained import folder_listing, untrained
 
 GROUP = "pretrain"
 JOB = "lang1_assets.ops.pretraining"
@@ -39,6 +41,8 @@ CODE = [
     "lang1_assets.ops.mixture",
     "lang1_assets.ops.shards",
 ]
+ENCODER_CODE = "lang1_assets.ops.encoder"
+"""For an encoder besides."""
 
 
 STARTING_CHECKPOINT = "starting_checkpoint"
@@ -80,7 +84,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
         pool="accelerator",
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2),
         description="A decoder pretrained on the variant's mixture: a trajectory of Hugging Face checkpoints. "
-        "One partition a variant of Table 1, and a control with random weights.",
+        "One partition a variant of Table 1, a model from elsewhere, or a control with random weights.",
         check_specs=[dg.AssetCheckSpec("better_than_uniform", asset="pretrained_model")],
     )
     def _pretrained_model(
@@ -99,46 +103,40 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
 
         def make(work: Path) -> dict[str, Any]:
             monitored = [store.get(name) for name in monitored_assets(settings)]
-            config = {**job_config(settings, key, corpora, tokens), "monitoring": monitoring(settings, store)}
-            with tracking.run(
+            config = {**job_config(settings, key, corpora, tokens), "monitoring": monitoring(settings, key, store)}
+            summary = train(
                 context,
-                experiment="pretrain",
-                name=key,
-                work=work,
-                params={"profile": settings.name, "variant": key, "start_sha256": start, **config},
-                inputs=[*corpora.values(), tokens, *monitored],
-            ) as run:
-                if settings.variants[key].random_weights:
-                    summary = write_random_model(config, work)
-                else:
-                    with alerts.watch(context, run) as on_alerts:
-                        launcher.run(
-                            context,
-                            module=JOB,
-                            config=config,
-                            work=work,
-                            num_cpu_ranks=settings.pretrain.num_cpu_ranks,
-                            launch=settings.launch,
-                            on_metrics=run.log_rows,
-                            on_alerts=on_alerts,
-                        )
-                    # Optimizer states are three times the model and of no use to anything that comes later.
-                    shutil.rmtree(work / "resume", ignore_errors=True)
-                    summary = json.loads((work / "summary.json").read_text())
-            return {**summary, **last_validation(work), "mlflow_run_id": run.run_id, "mlflow_url": run.url}
+                settings,
+                Services(launcher=launcher, tracking=tracking, alerts=alerts),
+                TrainingRun(
+                    experiment="pretrain",
+                    name=key,
+                    module=JOB,
+                    config=config,
+                    params={"variant": key, "start_sha256": start},
+                    inputs=[*corpora.values(), tokens, *monitored],
+                    num_cpu_ranks=settings.pretrain.num_cpu_ranks,
+                ),
+                work,
+                instead=untrained(settings.variants[key], config, work),
+            )
+            # Optimizer states are three times the model and of no use to anything that comes later.
+            shutil.rmtree(work / "resume", ignore_errors=True)
+            return {**summary, **last_validation(work)}
 
         artifact = store.build(
             f"pretrained_model/{key}",
             make,
             inputs=[*corpora.values(), tokens],
             parameters={
-                "model": settings.model.model_dump(),
+                "model": settings.shape_of(key).model_dump(),
                 "pretrain": settings.pretrain.model_dump(exclude={*MONITOR_FIELDS, *COMPUTING_FIELDS, "start_from"}),
                 **({"start_sha256": start} if start is not None else {}),
-                "variant": settings.variants[key].model_dump(),
+                "variant": settings.variants[key].model_dump(include={"mixture", "random_weights", "architecture"}),
+                "folder": folder_listing(settings.variants[key]),
                 "seed": settings.seed,
             },
-            code=CODE,
+            code=[*CODE, *([ENCODER_CODE] if is_encoder(settings, key) else [])],
             goes_on_over_new_code=True,
             on_wait=context.log.warning,
         )
@@ -159,7 +157,7 @@ def observed_start(context: dg.AssetExecutionContext, settings: Settings) -> str
     from lang1_assets.ops.pretraining.checkpoint_hash import checkpoint_sha256
 
     folder = settings.pretrain.start_from
-    if folder is None or settings.variants[context.partition_key].random_weights:
+    if folder is None or not settings.variants[context.partition_key].mixture:
         return None
     try:
         sha256 = checkpoint_sha256(folder)
@@ -183,10 +181,11 @@ def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], token
     start_from = pretrain.pop("start_from")
     pretrain |= run_length(settings, key, corpora)
     return {
-        "shape": settings.model.model_dump(),
+        "shape": settings.shape_of(key).model_dump(),
         "training": pretrain,
         "sources": {corpus: str(artifact.path) for corpus, artifact in corpora.items()},
         "weights": settings.variants[key].mixture,
+        "objective": "masked_token" if is_encoder(settings, key) else "next_token",
         "tokenizer_folder": str(tokens.path),
         "vocab_size": tokens.summary["vocab_size"],
         "seed": settings.seed,
@@ -206,13 +205,17 @@ def run_length(settings: Settings, key: str, corpora: dict[str, Artifact]) -> di
         steps = pretrain.max_steps
     elif corpora:
         shards = {name: TokenShards(artifact.path, "train") for name, artifact in corpora.items()}
-        mixture = Mixture(shards, weights, settings.model.context_length, settings.seed)
+        mixture = Mixture(shards, weights, settings.shape_of(key).context_length, settings.seed)
         steps = steps_of_one_epoch(mixture, pretrain.global_batch_size)
     else:
         # The control with random weights takes none.
         steps = 0
     share = pretrain.warmup_share
     return {"max_steps": steps, "warmup_steps": pretrain.warmup_steps if share is None else math.ceil(share * steps)}
+
+
+def is_encoder(settings: Settings, key: str) -> bool:
+    return settings.variants[key].architecture == "encoder"
 
 
 def monitored_assets(settings: Settings) -> list[str]:
@@ -222,9 +225,12 @@ def monitored_assets(settings: Settings) -> list[str]:
     return [*(f"{task}_examples" for task in REMEDE), "web_text_source"]
 
 
-def monitoring(settings: Settings, store: ArtifactStore) -> dict[str, Any] | None:
-    """The job's `MonitoringConfig`: the tasks that the source supplies, and questions where there are any."""
-    if settings.pretrain.monitor_every_steps is None:
+def monitoring(settings: Settings, key: str, store: ArtifactStore) -> dict[str, Any] | None:
+    """The job's `MonitoringConfig`: the tasks that the source supplies, and questions where there are any.
+
+    None for an encoder, which can be asked nothing before it is finetuned.
+    """
+    if settings.pretrain.monitor_every_steps is None or is_encoder(settings, key):
         return None
     questions = questions_file(settings, store.get("web_text_source"))
     files = example_files(supplied_examples(store, REMEDE))
@@ -237,16 +243,6 @@ def monitoring(settings: Settings, store: ArtifactStore) -> dict[str, Any] | Non
         "note_tokens": settings.finetune.note_tokens,
         "batch_size": settings.evaluate.batch_size,
     }
-
-
-def write_random_model(config: dict[str, Any], work: Path) -> dict[str, Any]:
-    """The control: initialised like every other variant, never trained."""
-    from lang1_assets.ops.model import ModelShape, build_model, save_model
-
-    model = build_model(ModelShape(**config["shape"]), config["vocab_size"], config["seed"])
-    name = "tokens-000000000000000"
-    save_model(model, model.state_dict(), Path(config["tokenizer_folder"]), work / "trajectory" / name)
-    return {"num_parameters": model.num_parameters(), "steps": 0, "tokens": 0, "trajectory": [name]}
 
 
 def last_validation(work: Path) -> dict[str, float]:
@@ -263,7 +259,9 @@ def better_than_uniform(artifact: Artifact, tokens: Artifact) -> dg.AssetCheckRe
     vocab_size = tokens.summary["vocab_size"]
     if perplexity is None:
         return dg.AssetCheckResult(
-            check_name="better_than_uniform", passed=True, description="Random weights: nothing was learned, by design."
+            check_name="better_than_uniform",
+            passed=True,
+            description="Nothing was learned here: random weights, or a model made elsewhere.",
         )
     return dg.AssetCheckResult(
         check_name="better_than_uniform",

@@ -11,7 +11,7 @@ From these alone every table is made again, and two models are compared note by 
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +59,8 @@ class Subject:
     """`zero_shot`, or the recipe that it was finetuned with."""
     kind: str
     """`variant`, or the `kind` of an outside model."""
+    detail: str = ""
+    """What tells it from others of this name and mode: a checkpoint, a number of labelled notes."""
 
     @property
     def trained_on(self) -> str | None:
@@ -66,7 +68,7 @@ class Subject:
 
     @property
     def title(self) -> str:
-        return f"{self.name}, {self.mode}"
+        return ", ".join(filter(None, (self.name, self.mode, self.detail)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,8 @@ class Evaluation:
     """Besides those that all share; what decides the probabilities."""
     code: Sequence[str] = ()
     """Besides `SCORING_CODE`."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Kept in the summary, for those who gather many evaluations."""
 
 
 def build_evaluation(
@@ -138,6 +142,7 @@ def build_evaluation(
             "model_sha256": record["model_sha256"],
             "mlflow_run_id": run.run_id,
             "mlflow_url": run.url,
+            **evaluation.facts,
         }
 
     return store.build(
@@ -178,9 +183,23 @@ def build_predictions(
     )
 
 
+def folder_hashes(folder: Path) -> Mapping[str, str]:
+    """Of a Hugging Face folder's weights and tokenizer."""
+    from lang1_assets.ops.evaluation_record import model_sha256
+    from lang1_assets.ops.tokenizer import tokenizer_sha256
+
+    return {"model_sha256": model_sha256([folder]), "tokenizer_sha256": tokenizer_sha256(folder)}
+
+
+def rows_of(artifact: Artifact) -> list[dict[str, Any]]:
+    """Its metrics (`results.ResultRow`)."""
+    rows: list[dict[str, Any]] = json.loads((artifact.path / ROWS_FILE).read_text())
+    return rows
+
+
 def evaluation_result(artifact: Artifact, **metadata: Any) -> dg.MaterializeResult:
     """What a person sees of it in Dagster."""
-    rows = json.loads((artifact.path / ROWS_FILE).read_text())
+    rows = rows_of(artifact)
     return materialized(
         artifact,
         [valid_probabilities(artifact), too_good(rows)],
@@ -197,24 +216,25 @@ def check_specs(asset: str) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(valid, asset=asset, blocking=True), dg.AssetCheckSpec(not_too_good, asset=asset)]
 
 
-def scoring_config(settings: Settings) -> "ScoringConfig":
+def scoring_config(settings: Settings, context_length: int | None = None) -> "ScoringConfig":
+    """How notes are scored; a variant of another size has a context of its own."""
     # torch takes seconds to import; the definitions do without it.
     from lang1_assets.ops.evaluation import ScoringConfig
 
     return ScoringConfig(
         note_tokens=settings.finetune.note_tokens,
-        context_length=settings.model.context_length,
+        context_length=context_length or settings.model.context_length,
         max_examples=settings.evaluate.max_examples,
         batch_size=settings.evaluate.batch_size,
         seed=settings.seed,
     )
 
 
-def prompt_parameters(settings: Settings) -> dict[str, Any]:
+def prompt_parameters(settings: Settings, context_length: int | None = None) -> dict[str, Any]:
     """What decides which prompts a model is given."""
     return {
         "note_tokens": settings.finetune.note_tokens,
-        "context_length": settings.model.context_length,
+        "context_length": context_length or settings.model.context_length,
         "max_examples": settings.evaluate.max_examples,
     }
 

@@ -67,8 +67,11 @@ class TrackedRun:
         self.client.log_artifact(self.run_id, str(path))
 
     def _log_child(self, row: Mapping[str, Any]) -> None:
+        """A trial of a search as a run under this one; its rate is a parameter there, to be compared like any other."""
         tags = {"mlflow.parentRunId": self.run_id, "mlflow.runName": row["group"]}
         child = self.client.create_run(self.experiment_id, tags=tags)
+        if "train/learning_rate" in row["values"]:
+            self.client.log_param(child.info.run_id, "training.learning_rate", row["values"]["train/learning_rate"])
         for name, value in row["values"].items():
             self.client.log_metric(child.info.run_id, _metric_name(name), value, step=row["step"])
         self.client.set_terminated(child.info.run_id)
@@ -115,6 +118,17 @@ class Tracking(dg.ConfigurableResource):
 
     def run_url(self, experiment_id: str, run_id: str) -> str:
         return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    @staticmethod
+    def describe_model(folder: Path, options: Sequence[str]) -> None:
+        """Put MLflow's signature into a model's folder: a note goes in, a probability of each option comes out."""
+        from mlflow.models import Model, ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        signature = ModelSignature(
+            inputs=Schema([ColSpec("string", "note")]), outputs=Schema([ColSpec("double", option) for option in options])
+        )
+        Model(signature=signature).save(str(folder / "MLmodel"))
 
     def register(self, model_name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> str:
         """A new version of a registered model with the alias `candidate`; the version's number.
@@ -200,6 +214,11 @@ class Tracking(dg.ConfigurableResource):
         datasets = [DatasetInput(Dataset(item.name, item.fingerprint, "local", str(item.path))) for item in inputs]
         if datasets:
             client.log_inputs(run_id, datasets)
+
+
+def registered_name(profile: str, recipe: str) -> str:
+    """Models that are for the same use, whatever they were made from, are versions of one registered model."""
+    return f"{profile}-{recipe}"
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

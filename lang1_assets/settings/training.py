@@ -163,6 +163,8 @@ class Finetune(Training):
 
     max_steps: PositiveInt
     """Of a recipe with one task; the joint recipe's are as many times more as it has tasks."""
+    max_epochs: Annotated[float, Field(gt=0)] | None = None
+    """Passes over its notes after which a run ends, where that is sooner; null is the paper's letter."""
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-5
     weight_decay: NotNegative = 0.02

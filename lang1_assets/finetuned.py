@@ -1,0 +1,153 @@
+"""One finetuned model, whichever asset asks for it: a base, a checkpoint of it, labelled notes (paper 5.4)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from lang1_assets.ops.tasks import REMEDE, TASKS
+from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.settings import Settings
+from lang1_assets.trained import (
+    Services,
+    TrainingRun,
+    checkpoint_folder,
+    context_length_of,
+    tokens_of,
+    train,
+)
+
+JOB = "lang1_assets.ops.finetuning"
+CODE = [
+    JOB,
+    "lang1_assets.ops.training",
+    "lang1_assets.ops.encoder",
+    "lang1_assets.ops.model",
+    "lang1_assets.ops.prompts",
+    "lang1_assets.ops.scoring",
+    "lang1_assets.ops.tasks",
+]
+NOT_LEARNED = {"recipes", "keep_last", "lora", "num_cpu_ranks"}
+"""Settings that change nothing of the model, or that a variant has its own of."""
+ELSEWHERE, MATCHED = "elsewhere_", "matched_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetuning:
+    """What to finetune, and on what."""
+
+    artifact: str
+    """Its name in the store."""
+    title: str
+    """Of its MLflow run."""
+    variant: str
+    recipe: str
+    base: Artifact
+    examples: Mapping[str, Artifact]
+    """Of each task."""
+    checkpoint: str | None = None
+    """Of the base's trajectory; None is the last one."""
+    max_notes: int | None = None
+    """Labelled notes of each task; None is all."""
+    others: Sequence[Artifact] = ()
+    """What `max_notes` was taken from."""
+
+
+def tasks_of(recipe: str) -> tuple[str, ...]:
+    """The tasks that a recipe trains on: `joint` is all five."""
+    return REMEDE if recipe == "joint" else (recipe.removeprefix(ELSEWHERE).removeprefix(MATCHED),)
+
+
+def examples_artifact(recipe: str, task: str) -> str:
+    """The labelled notes of a recipe: this hospital's, or the other one's."""
+    return f"{ELSEWHERE if recipe.startswith(ELSEWHERE) else ''}{task}_examples"
+
+
+def build_finetuned(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    store: ArtifactStore,
+    services: Services,
+    finetuning: Finetuning,
+) -> Artifact:
+    """The finished artifact; an interrupted job goes on."""
+    base, variant = finetuning.base, finetuning.variant
+    inputs = [base, *finetuning.examples.values(), *finetuning.others]
+    config = job_config(settings, finetuning)
+    checkpoint = finetuning.checkpoint or base.summary["trajectory"][-1]
+
+    def make(work: Path) -> dict[str, Any]:
+        summary = train(
+            context,
+            settings,
+            services,
+            TrainingRun(
+                experiment="finetune",
+                name=finetuning.title,
+                module=JOB,
+                config=config,
+                params={"variant": variant, "recipe": finetuning.recipe, "checkpoint": checkpoint},
+                inputs=inputs,
+                num_cpu_ranks=settings.finetune.num_cpu_ranks,
+            ),
+            work,
+        )
+        services.tracking.describe_model(work / "model", TASKS[next(iter(finetuning.examples))].options)
+        return {
+            **summary,
+            "variant": variant,
+            "recipe": finetuning.recipe,
+            "checkpoint": checkpoint,
+            "pretrain_tokens": None if base.summary["tokens"] is None else tokens_of(checkpoint),
+            "num_notes": finetuning.max_notes,
+        }
+
+    return store.build(
+        finetuning.artifact,
+        make,
+        inputs=inputs,
+        parameters={
+            "finetune": settings.finetune.model_dump(exclude=NOT_LEARNED),
+            "lora": config["lora"],
+            "architecture": config["architecture"],
+            "context_length": config["context_length"],
+            "checkpoint": checkpoint,
+            "max_notes": finetuning.max_notes,
+            "seed": settings.seed,
+        },
+        code=CODE,
+        on_wait=context.log.warning,
+    )
+
+
+def job_config(settings: Settings, finetuning: Finetuning) -> dict[str, Any]:
+    """The job's `FinetuneConfig` as JSON."""
+    examples = finetuning.examples
+    finetune = settings.finetune.model_dump(mode="json")
+    own = {
+        name: finetune.pop(name)
+        for name in ("search", "note_tokens", "patience_steps", "validation_examples", "max_epochs")
+    }
+    for name in ("recipes", "num_cpu_ranks", "lora"):
+        finetune.pop(name)
+    # 5.4: the joint run's steps are scaled by the number of tasks; and what they are measured in.
+    finetune["max_steps"] *= len(examples)
+    finetune["validate_every_steps"] *= len(examples)
+    lora = settings.lora_of(finetuning.variant)
+    folder = checkpoint_folder(finetuning.base, finetuning.checkpoint)
+    return {
+        "base": str(folder),
+        "examples": {task: str(artifact.path / "examples.parquet") for task, artifact in examples.items()},
+        # A job may run where the folder of own tasks is not.
+        "own_tasks": [TASKS[task].to_json() for task in examples if TASKS[task].cohort],
+        "tokenizer_folder": str(folder),
+        "training": finetune,
+        "architecture": settings.variants[finetuning.variant].architecture,
+        "lora": None if lora is None else lora.model_dump(mode="json"),
+        "max_notes": finetuning.max_notes,
+        "context_length": context_length_of(settings, finetuning.variant),
+        "seed": settings.seed,
+        **own,
+    }
