@@ -70,8 +70,9 @@ class Sheet:
         color: str = INK,
         bold: bool = False,
         align: Literal["left", "center", "right"] = "left",
+        rotation: Literal[0, 90] = 0,
     ) -> None:
-        """One line; `at` is where its baseline starts, is centered or ends."""
+        """One line; `at` is where its baseline starts, is centered or ends. Turned by 90 degrees, it runs upward."""
         self.axes.text(
             *at,
             content,
@@ -79,6 +80,8 @@ class Sheet:
             color=color,
             ha=align,
             va="baseline",
+            rotation=rotation,
+            rotation_mode="anchor",
             parse_math=False,  # a $ in a step or a department is a dollar
         )
         self._use(at[1] + size * 0.3)
@@ -206,7 +209,7 @@ def _cut(word: str, width: float, size: float) -> list[str]:
     return pieces
 
 
-WIDE = 1000
+WIDE = 1100
 PANEL_GAP = 28
 GROUP_ORDER = ("pathology", "radiology", "hospital")
 """Of Fig. G7; other groups follow."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lang1_assets.ops.axes import round_ticks, short_number
 from lang1_assets.ops.figures import BLUE, INK, MARGIN, ORANGE, PHONE_WIDTH, SOFT, WIDE, Form, Sheet, text_width
-from lang1_assets.ops.report.svg import round_ticks, short_number
 
 GREEN, PURPLE, SKY, GRAY = "#009e73", "#a8568a", "#3a8fc4", "#6b7178"
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, INK, SKY, GRAY)

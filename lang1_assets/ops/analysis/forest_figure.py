@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lang1_assets.ops.axes import round_ticks
 from lang1_assets.ops.figures import (
     BLUE,
     INK,
@@ -20,7 +21,6 @@ from lang1_assets.ops.figures import (
     text_width,
     wrapped,
 )
-from lang1_assets.ops.report.svg import round_ticks
 
 SIZE = 11
 LABELS, COUNTS, VALUES = 112, 40, 36

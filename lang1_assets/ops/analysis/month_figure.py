@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lang1_assets.ops.analysis.pictures import named_model
 from lang1_assets.ops.analysis.temporal_drift import REFERENCE_SPLIT, WHOLE, DriftRow
+from lang1_assets.ops.axes import round_ticks
 from lang1_assets.ops.figures import BLUE, MARGIN, ORANGE, PHONE_WIDTH, SOFT, WIDE, Form, Sheet
-from lang1_assets.ops.report.svg import round_ticks
 from lang1_assets.ops.tasks import TASKS
 
 LEFT, PANEL_GAP, NAME_WIDTH = 40, 34, 44

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lang1_assets.ops.axes import Scale, round_ticks
 from lang1_assets.ops.report.data import ReportData, TaskCalibration, split_title
-from lang1_assets.ops.report.svg import Canvas, Scale, bottom_axis, left_axis, round_ticks
+from lang1_assets.ops.report.svg import Canvas, bottom_axis, left_axis
 from lang1_assets.ops.results import JOINT, ResultRow, find_row, format_interval
 from lang1_assets.ops.tasks import Task
 

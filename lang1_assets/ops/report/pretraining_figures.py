@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from lang1_assets.ops.axes import Scale, round_ticks, short_number
 from lang1_assets.ops.report.data import LossCurve, ReportData, TrajectoryPoint
 from lang1_assets.ops.report.figures import Series
-from lang1_assets.ops.report.svg import Canvas, Scale, bottom_axis, left_axis, round_ticks, short_number
+from lang1_assets.ops.report.svg import Canvas, bottom_axis, left_axis
 from lang1_assets.ops.tasks import REMEDE, TASKS
 
 CORPUS_CSS = ("joint", "zero", "single", "corpus4")

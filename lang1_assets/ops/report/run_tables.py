@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from scipy.stats import fisher_exact
 
 from lang1_assets.ops import paper_tables
+from lang1_assets.ops.axes import short_number
 from lang1_assets.ops.report.data import CohortCount, ReportData, StageCount, TrajectoryPoint, split_title
-from lang1_assets.ops.report.svg import short_number
 from lang1_assets.ops.report.tables import NOTHING, Cell, Content, Table, link, table
 from lang1_assets.ops.tasks import TASKS, Task
 

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from lang1_assets.ops.axes import Scale
+
 Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A straight line from values to pixels."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-    def clamped(self, value: float) -> float:
-        return self(min(max(value, self.low), self.high))
 
 
 @dataclass
@@ -96,22 +81,3 @@ def left_axis(canvas: Canvas, scale: Scale, ticks: Sequence[tuple[float, str]], 
     for value, label in ticks:
         canvas.line((left, scale(value)), (right, scale(value)), "grid")
         canvas.text((left - 7, scale(value) + 4), label, "tick", "end")
-
-
-def round_ticks(low: float, high: float, at_most: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten between two values, at most so many."""
-    if high <= low:
-        return [low]
-    raw = (high - low) / max(at_most - 1, 1)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
-    first = math.ceil(low / step - 1e-9)
-    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def short_number(value: float) -> str:
-    """`1.5M`, `200k`, `0`."""
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
