@@ -18,6 +18,23 @@ def supplied_examples(store: ArtifactStore, tasks: Iterable[str]) -> dict[str, A
     return {task: artifact for task, artifact in found.items() if not artifact.summary["switched_off"]}
 
 
+def require_decoder(settings: Settings, key: str, what: str) -> None:
+    """Stop where an encoder has nothing to give (Fig. D4 compares its finetuned models alone).
+
+    Args:
+        what: is asked for, and what it takes: "zero-shot evaluation asks a question in words".
+
+    Raises:
+        dg.Failure: the variant is an encoder.
+    """
+    if settings.variants[key].architecture == "encoder":
+        raise dg.Failure(
+            f"Variant '{key}' is an encoder: {what}, and an encoder writes no words. Finetune it on a task and evaluate that; for "
+            "this, choose a decoder.",
+            allow_retries=False,
+        )
+
+
 def cohort_artifact(store: ArtifactStore, task: Task) -> Artifact:
     """Where a task's cohort lies with its timing, attrition and inputs: the warehouse, or a folder of an own task."""
     return store.get("warehouse" if task.cohort is None else f"cohort_{task.name}")

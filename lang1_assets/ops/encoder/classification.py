@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from lang1_assets.ops.encoder.model import architecture_of
 from lang1_assets.ops.prompts import PromptError, PromptSet
@@ -31,46 +30,41 @@ def open_classifier(folder: Path, num_classes: int, seed: int = 0) -> Any:
     Raises:
         EncoderError: the folder holds no encoder, or a classifier of another number of classes.
     """
-    check_classifier(folder, num_classes)
-    # The head's weights are drawn from the global generator; whoever opens a model goes on with the state there was.
-    with torch.random.fork_rng(devices=[]), without_load_report():
-        torch.manual_seed(seed)
-        return AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=num_classes,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-        )
-
-
-def check_classifier(folder: Path, num_classes: int) -> None:
     architecture = architecture_of(folder)
     if architecture.endswith("ForMaskedLM"):
-        return
+        return with_new_head(open_encoder(AutoModelForMaskedLM, folder), num_classes, seed)
     if not architecture.endswith("ForSequenceClassification"):
         raise EncoderError(
             f"{folder}: holds {architecture or 'no model'}; expected a pretrained encoder (BertForMaskedLM) or a finetuned one "
             "(BertForSequenceClassification)"
         )
-    if (found := AutoConfig.from_pretrained(folder, trust_remote_code=False).num_labels) != num_classes:
+    model = open_encoder(AutoModelForSequenceClassification, folder)
+    if model.config.num_labels != num_classes:
         raise EncoderError(
-            f"{folder}: its head has {found} classes and the task {num_classes}; a finetuned encoder answers the task alone "
-            "that it was finetuned on"
+            f"{folder}: its head has {model.config.num_labels} classes and the task {num_classes}; a finetuned encoder answers "
+            "the task alone that it was finetuned on"
         )
+    return model
 
 
-@contextmanager
-def without_load_report() -> Iterator[None]:
-    """That the head is new and the output layer is gone is no news; transformers prints a table about it each time."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def open_encoder(kind: Any, folder: Path) -> Any:
+    return kind.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="sdpa"
+    )
+
+
+def with_new_head(pretrained: Any, num_classes: int, seed: int) -> Any:
+    """The same encoder with BERT's pooler and a linear layer in the place of its output layer."""
+    config = copy.deepcopy(pretrained.config)
+    config.num_labels = num_classes
+    # The head's weights are drawn from the global generator; whoever opens a model goes on with the state there was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForSequenceClassification.from_config(config, attn_implementation="sdpa")
+    kept = model.base_model.load_state_dict(pretrained.base_model.state_dict(), strict=False)
+    strange = [*kept.unexpected_keys, *(name for name in kept.missing_keys if not name.startswith("pooler."))]
+    assert not strange, f"an encoder and its classifier differ in {strange}"
+    return model
 
 
 class ClassificationLoss(nn.Module):

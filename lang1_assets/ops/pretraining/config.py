@@ -10,6 +10,9 @@ from lang1_assets.ops.model import ModelShape
 from lang1_assets.ops.training.config import TrainingConfig
 
 
+ObjectiveName = Literal["next_token", "masked_token"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class MonitoringConfig:
     """What is looked at during a run; `settings.Pretrain` says what each field means."""
@@ -51,7 +54,7 @@ class PretrainConfig:
     """None: only losses are looked at."""
     start_from: Path | None = None
     """A Hugging Face folder; None begins with random weights."""
-    objective: Literal["next_token", "masked_token"] = "next_token"
+    objective: ObjectiveName = "next_token"
     """A decoder's, or an encoder's (M27)."""
 
     def __post_init__(self) -> None:

@@ -149,7 +149,7 @@ def trajectory_bytes(config: PretrainConfig) -> int:
 def num_parameters(config: PretrainConfig) -> int:
     # On the device without memory: a model of any size is counted in a moment.
     with torch.device("meta"):
-        return int(random_model(config).num_parameters())
+        return int(random_model(config.objective, config.shape, config.vocab_size, config.seed).num_parameters())
 
 
 def num_checkpoints(config: PretrainConfig) -> int:

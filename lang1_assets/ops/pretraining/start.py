@@ -11,7 +11,7 @@ from transformers import AutoConfig
 from lang1_assets.ops.encoder.model import build_encoder
 from lang1_assets.ops.model import ModelShape, build_model, open_model
 from lang1_assets.ops.pretraining.checkpoint_hash import weight_files
-from lang1_assets.ops.pretraining.config import PretrainConfig
+from lang1_assets.ops.pretraining.config import ObjectiveName, PretrainConfig
 from lang1_assets.ops.tokenizer import fast_tokenizer, load_tokenizer_folder
 
 SHAPE_FIELDS = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
@@ -28,17 +28,17 @@ def starting_model(config: PretrainConfig) -> Any:
         StartError: the checkpoint does not fit the run's shape or tokens.
     """
     if config.start_from is None:
-        return random_model(config)
+        return random_model(config.objective, config.shape, config.vocab_size, config.seed)
     check_start(config.start_from, config.shape, config.tokenizer_folder, config.vocab_size)
     model = open_model(config.start_from)
     model.config.use_cache = False
     return model.train()
 
 
-def random_model(config: PretrainConfig) -> Any:
-    """What the objective is learned with: a decoder, or an encoder."""
-    build = build_encoder if config.objective == "masked_token" else build_model
-    return build(config.shape, config.vocab_size, config.seed)
+def random_model(objective: ObjectiveName, shape: ModelShape, vocab_size: int, seed: int) -> Any:
+    """What the objective is learned with, on the current default device: a decoder, or an encoder."""
+    build = build_encoder if objective == "masked_token" else build_model
+    return build(shape, vocab_size, seed)
 
 
 def check_start(folder: Path, shape: ModelShape, tokenizer_folder: Path, vocab_size: int) -> None:
