@@ -96,9 +96,9 @@ def tasks_of_variant(settings: Settings, key: str, mode: str, tasks: tuple[str, 
         dg.Failure: an encoder has no answer in this mode.
     """
     if mode == ZERO_SHOT:
-        require_decoder(settings, key, "zero-shot, a model answers a question in words")
+        require_decoder(settings, key, "zero-shot evaluation")
     if mode == "joint":
-        require_decoder(settings, key, "one model of several tasks answers each task's question in words")
+        require_decoder(settings, key, "joint finetuning")
     return (mode,) if settings.variants[key].architecture == "encoder" else tasks
 
 

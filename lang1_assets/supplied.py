@@ -22,15 +22,15 @@ def require_decoder(settings: Settings, key: str, what: str) -> None:
     """Stop where an encoder has nothing to give (Fig. D4 compares its finetuned models alone).
 
     Args:
-        what: is asked for, and what it takes: "zero-shot evaluation asks a question in words".
+        what: is asked for, as "zero-shot evaluation".
 
     Raises:
         dg.Failure: the variant is an encoder.
     """
     if settings.variants[key].architecture == "encoder":
         raise dg.Failure(
-            f"Variant '{key}' is an encoder: {what}, and an encoder writes no words. Finetune it on a task and evaluate that; for "
-            "this, choose a decoder.",
+            f"No {what} of variant '{key}': it is an encoder, which writes no words and has a head for one task only once it is "
+            "finetuned on it. Choose a decoder, or finetune it on one task and evaluate that.",
             allow_retries=False,
         )
 
