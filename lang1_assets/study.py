@@ -1,224 +1,272 @@
-"""Studies of a pretraining run along its checkpoints: what emerges (Fig. 3)."""
+"""The paper's figures and findings as assets: a study each, and the table of claims (figures 2 - 5, A - F, K - M)."""
 
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized, picture
-from lang1_assets.ops.tasks import REMEDE
-from lang1_assets.partitions import variant_partitions
+from lang1_assets import studied
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture
+from lang1_assets.ops.study.claim import Judged
+from lang1_assets.ops.study.evidence import CANNOT_TELL, DOES_NOT_HOLD, HOLDS
+from lang1_assets.ops.study.figure import FIGURE_FILE, Figure, read_figures, write_figures
+from lang1_assets.ops.study.studies import ANALYSES, STUDIES, Study, from_json, judged, to_json, unjudged
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
-from lang1_assets.supplied import example_files, questions_file, supplied_examples
 
 GROUP = "study"
-ROWS_FILE = "rows.json"
+CLAIMS = "claims"
+CLAIMS_FILE = "claims.json"
 WIDE_PICTURE, NARROW_PICTURE = "figure.png", "figure-phone.png"
-TRAJECTORY_CODE = [
-    "lang1_assets.ops.trajectory",
-    "lang1_assets.ops.comprehension",
-    "lang1_assets.ops.evaluation",
-    "lang1_assets.ops.scoring",
-    "lang1_assets.ops.prompts",
-    "lang1_assets.ops.tasks",
-    "lang1_assets.ops.questions",
-    "lang1_assets.ops.metrics",
+CHECK = "claims_of_this_figure_hold"
+CODE = [
+    "lang1_assets.studied",
+    "lang1_assets.ops.study",
+    "lang1_assets.ops.comparison",
     "lang1_assets.ops.bootstrap",
-    "lang1_assets.ops.trajectory_figure",
-    "lang1_assets.ops.line_figures",
+    "lang1_assets.ops.metrics",
+    "lang1_assets.ops.results",
+    "lang1_assets.ops.analysis.groups",
+    "lang1_assets.ops.figures",
+    "lang1_assets.ops.tasks",
 ]
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [trajectory_evaluation(settings)]
+    return [*(study_asset(settings, study) for study in STUDIES), claims(settings)]
 
 
-def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
+def study_asset(settings: Settings, study: Study) -> dg.AssetsDefinition:
     @dg.asset(
-        name="trajectory_evaluation",
-        deps=["pretrained_model", "web_text_source", *(f"{task}_examples" for task in REMEDE)],
-        partitions_def=variant_partitions(settings),
+        name=study.name,
+        deps=studied.assets_read(settings, [study.name]),
         group_name=GROUP,
         owners=RESEARCH_OWNER,
-        kinds={"torch"},
-        pool="accelerator",
-        description="Fig. 3: accuracy on comprehension questions and zero-shot AUROC of every checkpoint of the trajectory.",
-        check_specs=[
-            dg.AssetCheckSpec("comprehension_emerges", asset="trajectory_evaluation"),
-            dg.AssetCheckSpec("comprehension_not_below_chance", asset="trajectory_evaluation"),
-            dg.AssetCheckSpec("zero_shot_stays_at_chance", asset="trajectory_evaluation"),
-        ],
+        kinds={"polars", "matplotlib"},
+        description=f"{study.paper}: {study.description}. " + (SYNTHETIC if settings.is_synthetic else ""),
+        check_specs=[dg.AssetCheckSpec(CHECK, asset=study.name)],
     )
-    def _trajectory_evaluation(
-        context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
-    ) -> dg.MaterializeResult:
-        key = context.partition_key
-        model, web = store.get(f"pretrained_model/{key}"), store.get("web_text_source")
-        examples = supplied_examples(store, REMEDE)
-        inputs = [model, web, *examples.values()]
+    def _study(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
+        found = studied.found_for(store, settings, [study.name])
+        held = studied.studied_of(store, settings, found)
+        figures = drawable(study, held)
 
         def make(work: Path) -> dict[str, Any]:
+            verdicts = judged(study, held)
             with tracking.run(
                 context,
-                experiment="evaluate",
-                name=f"{key}, trajectory",
+                experiment="study",
+                name=study.name,
                 work=work,
-                params={"profile": settings.name, "variant": key, "mode": "trajectory"},
-                inputs=inputs,
+                params={"profile": settings.name, "paper": study.paper, "split": held.split},
+                inputs=inputs_of(found),
             ) as run:
-                report = measure_trajectory(context, settings, model, examples, questions_file(settings, web))
-                (work / ROWS_FILE).write_text(json.dumps(report["rows"], indent=1))
-                run.log_rows(metric_rows(report["rows"], settings.cohorts.headline_split))
-                write_trajectory_pictures(settings, key, report["rows"], work)
-                run.log_file(work / WIDE_PICTURE)
-            kept = {name: value for name, value in report.items() if name != "rows"}
+                write_figures(figures, work)
+                write_pictures(figures, work, settings.is_synthetic)
+                write_claims(verdicts, work)
+                run.log_values({f"claims/{verdict}": float(count) for verdict, count in counted(verdicts).items()})
+                for file in (FIGURE_FILE, WIDE_PICTURE, CLAIMS_FILE):
+                    run.log_file(work / file)
+            for name in held.missing:
+                context.log.warning(f"{study.name} is without {name}: it was not made.")
+            num_points = sum(len(figure.points) for figure in figures)
+            kept = {"num_points": num_points, "missing": list(held.missing)}
             return {**kept, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
 
         artifact = store.build(
-            f"trajectory_evaluation/{key}",
+            f"study/{study.name}",
             make,
-            inputs=inputs,
-            parameters={
-                "evaluate": settings.evaluate.model_dump(include={"trajectory_examples", "trajectory_questions"}),
-                "num_resamples": settings.evaluate.num_resamples,
-                "questions": str(settings.web_text.questions),
-                "note_tokens": settings.finetune.note_tokens,
-                "context_length": settings.model.context_length,
-                "split": settings.cohorts.headline_split,
-                "seed": settings.seed,
-            },
-            code=TRAJECTORY_CODE,
+            inputs=inputs_of(found),
+            parameters=parameters(settings, held.bases, held.missing),
+            code=CODE,
             on_wait=context.log.warning,
         )
-        rows = json.loads((artifact.path / ROWS_FILE).read_text())
-        checks = [emerges(artifact.summary), not_below_chance(rows), at_chance(artifact.summary, rows)]
-        return materialized(
-            artifact,
-            checks,
-            figure=picture(artifact.path / NARROW_PICTURE, "Fig. 3"),
-            points=points_table(rows),
-            mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
+        return study_result(study, artifact)
+
+    return _study
+
+
+def drawable(study: Study, held: studied.Studied) -> tuple[Figure, ...]:
+    """The study's figures.
+
+    Raises:
+        dg.Failure: no number of them was measured.
+    """
+    figures = study.figures(held) if study.figures is not None else ()
+    if not any(point.value is not None for figure in figures for point in figure.points):
+        named = ", ".join(held.missing) or "what its description names"
+        raise dg.Failure(
+            f"Nothing of {study.name} ({study.paper}) has been evaluated yet. Materialize first: {named}.",
+            allow_retries=False,
         )
-
-    return _trajectory_evaluation
-
-
-def measure_trajectory(
-    context: dg.AssetExecutionContext,
-    settings: Settings,
-    model: Artifact,
-    examples: dict[str, Artifact],
-    questions: Path | None,
-) -> dict[str, Any]:
-    # torch takes seconds to import; the definitions do without it.
-    from lang1_assets.ops import trajectory
-    from lang1_assets.ops.questions import read_questions
-
-    config = trajectory.TrajectoryConfig(
-        split=settings.cohorts.headline_split,
-        note_tokens=settings.finetune.note_tokens,
-        context_length=settings.model.context_length,
-        max_examples=settings.evaluate.trajectory_examples,
-        max_questions=settings.evaluate.trajectory_questions,
-        batch_size=settings.evaluate.batch_size,
-        num_resamples=settings.evaluate.num_resamples,
-        seed=settings.seed,
-    )
-    report = trajectory.evaluate_trajectory(
-        [model.path / "trajectory" / name for name in model.summary["trajectory"]],
-        example_files(examples),
-        None if questions is None else read_questions(questions, settings.seed),
-        config,
-        context.log.info,
-    )
-    gain = report.comprehension_gain
-    return {"rows": report.rows, "comprehension_gain": vars(gain) if gain else None, "off_chance": report.off_chance}
+    return figures
 
 
-def metric_rows(rows: Sequence[dict[str, Any]], split: str) -> list[dict[str, Any]]:
-    """For MLflow, under the names of every other evaluation, with the tokens seen as the step."""
-    now = time.time()
-    return [
-        {"step": row["tokens"], "time": now, "group": "train", "values": {metric_name(row, split): row["value"]}}
-        for row in rows
-    ]
+def inputs_of(found: studied.Found) -> list[Artifact]:
+    return list({item.name: item for items in found.values() for item in items}.values())
 
 
-def metric_name(row: dict[str, Any], split: str) -> str:
-    return f"auroc/{row['name']}/{split}" if row["metric"] == "auroc" else f"accuracy/{row['name']}"
+def parameters(settings: Settings, bases: Sequence[Any], missing: Sequence[str]) -> dict[str, Any]:
+    return {
+        "split": settings.cohorts.headline_split,
+        "num_resamples": settings.evaluate.num_resamples,
+        "seed": settings.seed,
+        "scaled_task": settings.study.scaled_task,
+        "is_synthetic": settings.is_synthetic,
+        "bases": [{**asdict(base), "corpora": sorted(base.corpora)} for base in bases],
+        "missing": list(missing),
+    }
 
 
-def write_trajectory_pictures(settings: Settings, key: str, rows: Sequence[Any], work: Path) -> None:
-    from lang1_assets.ops.trajectory_figure import trajectory_picture
+def write_pictures(figures: tuple[Figure, ...], work: Path, is_synthetic: bool) -> None:
+    # matplotlib takes a second to import; the definitions do without it.
+    from lang1_assets.ops.study.pictures import draw_together
 
     for name, wide in ((WIDE_PICTURE, True), (NARROW_PICTURE, False)):
-        drawn = trajectory_picture(
-            rows, key, settings.cohorts.headline_split, is_synthetic=settings.is_synthetic, wide=wide
-        )
-        (work / name).write_bytes(drawn)
+        (work / name).write_bytes(draw_together(figures, wide=wide, is_synthetic=is_synthetic))
 
 
-def points_table(rows: Sequence[dict[str, Any]]) -> dg.MarkdownMetadataValue:
+def write_claims(verdicts: Sequence[Judged], folder: Path) -> None:
+    (folder / CLAIMS_FILE).write_text(json.dumps([to_json(one) for one in verdicts], indent=1, allow_nan=False))
+
+
+def read_claims(folder: Path) -> list[Judged]:
+    return [from_json(values) for values in json.loads((folder / CLAIMS_FILE).read_text())]
+
+
+def counted(verdicts: Sequence[Judged]) -> dict[str, int]:
+    return {verdict: sum(one.verdict == verdict for one in verdicts) for verdict in (HOLDS, DOES_NOT_HOLD, CANNOT_TELL)}
+
+
+def study_result(study: Study, artifact: Artifact) -> dg.MaterializeResult:
+    """What a person sees of it in Dagster: the picture first."""
+    verdicts, figures = read_claims(artifact.path), read_figures(artifact.path)
+    return materialized(
+        artifact,
+        [of_this_figure(verdicts)],
+        figure=picture(artifact.path / NARROW_PICTURE, f"{study.paper}: {study.description}"),
+        claims=claims_table(verdicts),
+        numbers=numbers_table(figures),
+        mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
+    )
+
+
+def of_this_figure(verdicts: Sequence[Judged]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=CHECK,
+        passed=all(one.verdict == HOLDS for one in verdicts),
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(f"{one.claim.name}: {one.verdict}" for one in verdicts),
+    )
+
+
+def claims_table(verdicts: Sequence[Judged]) -> dg.MarkdownMetadataValue:
     return markdown_table(
-        ["checkpoint", "of", "metric", "value", "95 % interval", "n"],
+        ["claim", "paper", "here", "numbers"],
+        [[one.claim.statement, one.claim.paper, one.verdict, one.numbers] for one in verdicts],
+    )
+
+
+def numbers_table(figures: Sequence[Figure]) -> dg.MarkdownMetadataValue:
+    return markdown_table(
+        ["panel", "series", "at", "value", "95 % interval", "n", "measured from", "note"],
         [
             [
-                row["checkpoint"],
-                row["name"],
-                row["metric"],
-                row["value"],
-                f"{row['low']:.3f} - {row['high']:.3f}",
-                row["n"],
+                point.panel or "-",
+                point.series,
+                point.x,
+                "-" if point.value is None else point.value,
+                "-" if point.low is None or point.high is None else f"{point.low:.3f} - {point.high:.3f}",
+                "-" if point.n is None else point.n,
+                point.source,
+                point.note or "-",
             ]
-            for row in rows
+            for figure in figures
+            for point in figure.points
         ],
     )
 
 
-def emerges(summary: Any) -> dg.AssetCheckResult:
-    """The last checkpoint answers more questions than the first one, by more than chance explains (Fig. 3a)."""
-    name, gain = "comprehension_emerges", summary["comprehension_gain"]
-    if gain is None:
-        why = "Nothing to compare: one checkpoint, or no questions (web_text.questions in the profile)."
-        return dg.AssetCheckResult(check_name=name, passed=True, description=why)
-    return dg.AssetCheckResult(
-        check_name=name,
-        passed=bool(gain["low"] > 0),
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"accuracy of the last checkpoint less the first's: {gain['value']:+.3f}, 95 % interval "
-        f"{gain['low']:+.3f} to {gain['high']:+.3f}; expected above 0",
+def claims(settings: Settings) -> dg.AssetsDefinition:
+    analyses = [study.name for study in ANALYSES]
+
+    @dg.asset(
+        name=CLAIMS,
+        deps=[*(study.name for study in STUDIES), *studied.assets_read(settings, analyses)],
+        group_name=GROUP,
+        owners=RESEARCH_OWNER,
+        kinds={"polars"},
+        description="Every finding of the paper: whether it holds, does not hold, or cannot be told on this hospital. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
+        check_specs=[
+            dg.AssetCheckSpec(
+                question.claim.name,
+                asset=CLAIMS,
+                description=f"{question.claim.paper}: {question.claim.statement} Decided by: {question.claim.statistic}.",
+            )
+            for study in (*STUDIES, *ANALYSES)
+            for question in study.questions
+        ],
     )
+    def _claims(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
+        found = studied.found_for(store, settings, analyses)
+        held = studied.studied_of(store, settings, found)
+        made = {study.name: store.find(f"study/{study.name}") for study in STUDIES}
+        inputs = [*inputs_of(found), *(item for item in made.values() if item is not None)]
+        if not inputs:
+            raise dg.Failure("No study was made yet: materialize the group 'study' first.", allow_retries=False)
+
+        def make(work: Path) -> dict[str, Any]:
+            verdicts = [*gathered(made), *(one for study in ANALYSES for one in judged(study, held))]
+            with tracking.run(
+                context,
+                experiment="study",
+                name=CLAIMS,
+                work=work,
+                params={"profile": settings.name},
+                inputs=inputs,
+            ) as run:
+                write_claims(verdicts, work)
+                run.log_values({f"claims/{verdict}": float(count) for verdict, count in counted(verdicts).items()})
+                run.log_file(work / CLAIMS_FILE)
+            return {**counted(verdicts), "mlflow_run_id": run.run_id, "mlflow_url": run.url}
+
+        artifact = store.build(
+            CLAIMS,
+            make,
+            inputs=inputs,
+            parameters=parameters(settings, held.bases, held.missing),
+            code=CODE,
+            on_wait=context.log.warning,
+        )
+        verdicts = read_claims(artifact.path)
+        said = f"{SYNTHETIC}\n\n" if settings.is_synthetic else ""
+        return materialized(
+            artifact,
+            [of_claim(one) for one in verdicts],
+            claims=dg.MetadataValue.md(f"{said}{claims_table(verdicts).md_str}"),
+            mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
+        )
+
+    return _claims
 
 
-def not_below_chance(rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
-    """A last checkpoint clearly below chance points at options or answers that are mixed up."""
-    last = next((row for row in reversed(rows) if row["metric"] == "accuracy"), None)
+def gathered(made: dict[str, Artifact | None]) -> Iterator[Judged]:
+    """What each study found; of one that was not made, that nothing can be told."""
+    for study in STUDIES:
+        artifact = made[study.name]
+        yield from unjudged(study) if artifact is None else read_claims(artifact.path)
+
+
+def of_claim(one: Judged) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
-        check_name="comprehension_not_below_chance",
-        passed=last is None or bool(last["high"] >= last["chance"]),
+        check_name=one.claim.name,
+        passed=one.verdict == HOLDS,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"accuracy": last["value"], "upper_bound": last["high"], "chance": last["chance"]} if last else {},
-    )
-
-
-def at_chance(summary: Any, rows: Sequence[dict[str, Any]]) -> dg.AssetCheckResult:
-    """Zero-shot AUROC does not emerge in pretraining (Fig. 3b). Where it does, a person should know which and look why.
-
-    Of models that are all at chance, 5 % fail: the level is shared among the tasks of the last checkpoint.
-    """
-    off = summary["off_chance"]
-    last = {row["name"]: row for row in rows}
-    named = "; ".join(
-        f"{name} {last[name]['value']:.3f} ({last[name]['low']:.3f} - {last[name]['high']:.3f})" for name in off
-    )
-    return dg.AssetCheckResult(
-        check_name="zero_shot_stays_at_chance",
-        passed=not off,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"not 0.5 at the last checkpoint: {named}" if off else "every interval holds 0.5",
+        description=f"{one.verdict}: {one.numbers}",
+        metadata={"study": one.figure, "paper": one.claim.paper, "details": dg.MetadataValue.json(list(one.details))},
     )

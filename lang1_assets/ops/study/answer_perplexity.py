@@ -1,0 +1,169 @@
+"""Does a model that finds question and answer likelier also predict better (Fig. 4c)?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+
+import numpy as np
+
+from lang1_assets.ops.metrics import Floats, Integers
+from lang1_assets.ops.study.cells import Perplexity, Studied
+from lang1_assets.ops.study.claim import Claim
+from lang1_assets.ops.study.evidence import BELOW, Evidence, Lacking, Question, Weighed
+from lang1_assets.ops.study.figure import Figure, Point
+from lang1_assets.ops.study.points import CHANCE, title_of, titled
+
+MIN_MODELS = 5
+"""Of four models, 1 in 24 orders is the best one by chance alone."""
+MAX_EXACT = 7
+NUM_PERMUTATIONS = 5_000
+LEVEL = 0.95
+
+
+def figures(studied: Studied) -> tuple[Figure, ...]:
+    """Fig. 4c: a point a model and mode, a panel a task."""
+    points = [point for held in studied.perplexities if (point := point_of(studied, held)) is not None]
+    return (
+        Figure(
+            name="answer_perplexity_study",
+            paper="Fig. 4c",
+            title="Perplexity of question and answer, and AUROC",
+            caption=f"Each base zero-shot and finetuned, on {studied.split}; bars are 95 % intervals.",
+            kind="scatter",
+            x_title="perplexity",
+            y_title="AUROC",
+            points=tuple(points),
+            x_is_log=True,
+            chance=CHANCE,
+        ),
+    )
+
+
+def point_of(studied: Studied, held: Perplexity) -> Point | None:
+    cell = studied.here(studied.base(held.model), held.mode).cell
+    row = None if cell is None else cell.row(held.task, studied.split)
+    if cell is None or row is None:
+        return None
+    return Point(
+        series=held.model,
+        x=held.value,
+        value=row["value"],
+        low=row["low"],
+        high=row["high"],
+        n=row["n"],
+        panel=title_of(held.task),
+        source=cell.source,
+        note=titled(cell.trained_on),
+    )
+
+
+def association(studied: Studied) -> list[Weighed]:
+    groups = grouped(studied)
+    models = models_of_all(groups)
+    about = f"{len(models)} models, {len(groups)} pairs of mode and task"
+    if len(models) < MIN_MODELS:
+        found = ", ".join(models) or "none"
+        why = (
+            f"{MIN_MODELS} models with perplexity and AUROC in the same modes and tasks are needed; there are: {found}"
+        )
+        return [Lacking(about=about, why=why)]
+    tables = np.array([[[values[model][k] for model in models] for k in (0, 1)] for values in groups.values()])
+    value = mean_rank_correlation(tables[:, 0], tables[:, 1])
+    low, high = null_interval(tables[:, 0], tables[:, 1], studied.seed)
+    # The interval that a test inverts to: it leaves 0 out where the value is outside of what chance gives.
+    return [
+        Evidence(
+            about=f"{about}: rank correlation",
+            value=value,
+            low=value - high,
+            high=value - low,
+            level=LEVEL,
+            region=BELOW,
+            n=len(models),
+            sources=tuple(dict.fromkeys(held.source for held in studied.perplexities if held.model in models)),
+        )
+    ]
+
+
+Grouped = dict[tuple[str, str], dict[str, tuple[float, float]]]
+
+
+def grouped(studied: Studied) -> Grouped:
+    """(zero-shot or finetuned, task) -> model -> (perplexity, AUROC); a finetuned model is the joint one, else the task's."""
+    groups: Grouped = {}
+    for held in studied.perplexities:
+        base = studied.base(held.model)
+        is_chosen = held.mode == "zero_shot" or studied.finetuned(base, held.task) == studied.here(base, held.mode)
+        cell = studied.here(base, held.mode).cell
+        auroc = None if cell is None else cell.auroc(held.task, studied.split)
+        if is_chosen and auroc is not None and math.isfinite(held.value):
+            kind = "zero-shot" if held.mode == "zero_shot" else "finetuned"
+            groups.setdefault((kind, held.task), {})[held.model] = (held.value, auroc)
+    return groups
+
+
+def models_of_all(groups: Grouped) -> list[str]:
+    """Models in each group: one order of models is then permuted in all."""
+    if not groups:
+        return []
+    first, *others = [set(values) for values in groups.values()]
+    return sorted(first.intersection(*others))
+
+
+def mean_rank_correlation(perplexities: Floats, aurocs: Floats) -> float:
+    """Spearman's correlation of each row (groups, models), averaged; a row without any difference counts 0.
+
+    >>> mean_rank_correlation(np.array([[1.0, 2.0, 3.0]]), np.array([[0.9, 0.8, 0.7]]))
+    -1.0
+    """
+    first, second = standardized(perplexities), standardized(aurocs)
+    return round(float((first * second).sum(axis=1).mean()), 12)
+
+
+def standardized(values: Floats) -> Floats:
+    """Mid-ranks of each row around their mean, of length 1."""
+    below = (values[:, :, None] > values[:, None, :]).sum(axis=2)
+    ties = (values[:, :, None] == values[:, None, :]).sum(axis=2)
+    ranks = below + ties / 2
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
+    lengths = np.sqrt((ranks**2).sum(axis=1, keepdims=True))
+    return np.divide(ranks, lengths, out=np.zeros_like(ranks), where=lengths > 0)
+
+
+def null_interval(perplexities: Floats, aurocs: Floats, seed: int) -> tuple[float, float]:
+    """Between which values the correlation stays in 95 % of the orders of the models, if those do not matter.
+
+    The bounds are the extreme values that more than 2.5 % of the orders reach or exceed: a value beyond one has a one-sided
+    p of at most 2.5 %.
+    """
+    first, second = standardized(perplexities), standardized(aurocs)
+    found = [(first[:, order] * second).sum(axis=1).mean() for order in orders(first.shape[1], seed)]
+    values = np.sort(np.round(found, 12))
+    tail = int((1 - LEVEL) / 2 * len(values))
+    return float(values[tail]), float(values[-1 - tail])
+
+
+def orders(num_models: int, seed: int) -> Iterator[Integers]:
+    """Every order of a few models, or many seeded ones and the identity."""
+    if num_models <= MAX_EXACT:
+        yield from (np.array(order) for order in permutations(range(num_models)))
+        return
+    generator = np.random.default_rng(seed)
+    yield np.arange(num_models)
+    yield from (generator.permutation(num_models) for _ in range(NUM_PERMUTATIONS - 1))
+
+
+QUESTIONS: Sequence[Question] = (
+    Question(
+        claim=Claim(
+            name="lower_perplexity_goes_with_higher_auroc",
+            paper="Fig. 4c, section 2",
+            statement="Models that find question and answer likelier predict better, zero-shot and finetuned.",
+            statistic="Spearman's correlation of perplexity and AUROC over models, mean over the modes and tasks, below 0 by a "
+            f"permutation test of the models, 2.5 % on each side; fewer than {MIN_MODELS} models: cannot tell",
+        ),
+        weigh=association,
+    ),
+)

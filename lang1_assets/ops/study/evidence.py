@@ -1,0 +1,186 @@
+"""From intervals to a verdict, by one rule for every claim, whichever way it turns out.
+
+A claim says that a number lies in a region: above 0, below a margin, between two. It holds where the number's interval lies in the
+region, does not hold where the interval lies outside, and cannot be told where the interval crosses a bound or the number
+cannot be had. Of a region and its complement the verdicts are each other's opposite.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from lang1_assets.ops.study.cells import Sought, Studied
+from lang1_assets.ops.study.claim import Claim, Judged, Verdict
+from lang1_assets.ops.study.resampling import StudyError, Term, estimate
+
+HOLDS: Verdict = "holds"
+DOES_NOT_HOLD: Verdict = "does not hold"
+CANNOT_TELL: Verdict = "cannot tell"
+ERROR_RATE = 0.05
+"""Of a claim, shared among the comparisons it needs (Bonferroni)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Where a claim says that a number lies."""
+
+    lower: float = -math.inf
+    upper: float = math.inf
+
+    def verdict(self, low: float, high: float) -> Verdict:
+        """Of a number with the interval from `low` to `high`.
+
+        >>> Region(lower=0).verdict(0.1, 0.3), Region(lower=0).verdict(-0.3, -0.1), Region(lower=0).verdict(-0.1, 0.1)
+        ('holds', 'does not hold', 'cannot tell')
+        """
+        if self.lower < low and high < self.upper:
+            return HOLDS
+        return DOES_NOT_HOLD if high < self.lower or low > self.upper else CANNOT_TELL
+
+
+ABOVE, BELOW = Region(lower=0), Region(upper=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One number that a claim rests on."""
+
+    about: str
+    value: float
+    low: float
+    high: float
+    level: float
+    region: Region
+    n: int | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.region.verdict(self.low, self.high)
+
+    def __str__(self) -> str:
+        return f"{self.about} {self.value:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """A number that cannot be had, and why."""
+
+    about: str
+    why: str
+
+    @property
+    def verdict(self) -> Verdict:
+        return CANNOT_TELL
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.why}"
+
+
+Weighed = Evidence | Lacking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A claim and how it is judged."""
+
+    claim: Claim
+    weigh: Callable[[Studied], Sequence[Weighed]]
+    needed: Callable[[int], int] = lambda count: count
+    """How many of so many numbers must lie in the region; all of them."""
+
+
+def judge(question: Question, studied: Studied, figure: str) -> Judged:
+    weighed = question.weigh(studied)
+    verdict = decide([one.verdict for one in weighed], question.needed(len(weighed)))
+    found = [one for one in weighed if isinstance(one, Evidence)]
+    return Judged(
+        claim=question.claim,
+        verdict=verdict,
+        numbers=in_words(weighed, question.needed(len(weighed))),
+        figure=figure,
+        details=tuple(detail(one) for one in weighed),
+        sources=tuple(dict.fromkeys(source for one in found for source in one.sources)),
+    )
+
+
+def decide(verdicts: Sequence[Verdict], needed: int) -> Verdict:
+    """Of a claim that needs `needed` of its numbers: whether that many hold, or so many do not that it cannot be reached.
+
+    >>> decide(["holds", "holds", "does not hold"], 2), decide(["holds", "cannot tell", "does not hold"], 2)
+    ('holds', 'cannot tell')
+    """
+    if not verdicts or needed > len(verdicts):
+        return CANNOT_TELL
+    if verdicts.count(HOLDS) >= needed:
+        return HOLDS
+    return DOES_NOT_HOLD if verdicts.count(DOES_NOT_HOLD) > len(verdicts) - needed else CANNOT_TELL
+
+
+def in_words(weighed: Sequence[Weighed], needed: int) -> str:
+    if not weighed:
+        return "Nothing to compare was evaluated."
+    found = [one for one in weighed if isinstance(one, Evidence)]
+    lacking = [one for one in weighed if isinstance(one, Lacking)]
+    level = f", intervals of {max(one.level for one in found):.1%}" if found else ""
+    count = sum(one.verdict == HOLDS for one in weighed)
+    said = [f"{count} of {len(weighed)} hold, {needed} needed{level}"] if len(weighed) > 1 else []
+    said += ["; ".join(str(one) for one in found)] if found else []
+    said += ["Not there: " + "; ".join(str(one) for one in lacking)] if lacking else []
+    return ". ".join(said)
+
+
+def detail(one: Weighed) -> dict[str, object]:
+    """A row of the claim's table; a bound that is no bound is None, because JSON has no infinity."""
+    values = asdict(one)
+    if isinstance(one, Evidence):
+        bounds = {name: bound if math.isfinite(bound) else None for name, bound in asdict(one.region).items()}
+        values |= {"region": bounds, "sources": list(one.sources)}
+    return {**values, "verdict": one.verdict}
+
+
+def shared(count: int) -> float:
+    """Confidence of each of so many intervals.
+
+    >>> shared(5)
+    0.99
+    """
+    return 1 - ERROR_RATE / max(1, count)
+
+
+Part = tuple[float, Sought, str, str]
+"""Weight, cell, task and split of an AUROC in a sum."""
+
+
+def weighed_sum(studied: Studied, about: str, parts: Iterable[Part], region: Region, level: float) -> Weighed:
+    """A weighted sum of AUROCs, or the cells that lack for it."""
+    parts = list(parts)
+    gone = dict.fromkeys(sought.name for _, sought, _, _ in parts if sought.cell is None)
+    if gone or not parts:
+        return Lacking(about=about, why=f"{', '.join(gone) or 'nothing'} was not evaluated")
+    terms = [
+        Term(weight=weight, cell=sought.cell, task=task, split=split)
+        for weight, sought, task, split in parts
+        if sought.cell is not None
+    ]
+    try:
+        found = estimate(terms, level=level, num_resamples=studied.num_resamples, seed=studied.seed)
+    except StudyError as error:
+        return Lacking(about=about, why=str(error))
+    return Evidence(
+        about=about,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        level=found.level,
+        n=found.n,
+        region=region,
+        sources=tuple(dict.fromkeys(term.cell.source for term in terms)),
+    )
+
+
+def less(second: Sought, first: Sought, task: str, split: str, weight: float = 1.0) -> list[Part]:
+    """The second's AUROC less the first's."""
+    return [(weight, second, task, split), (-weight, first, task, split)]

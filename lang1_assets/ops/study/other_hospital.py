@@ -1,0 +1,186 @@
+"""Finetuned here, tested at another hospital (Fig. 5b, appendix M)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lang1_assets.ops.study.cells import SPLIT_ELSEWHERE, Base, Studied
+from lang1_assets.ops.study.claim import Claim
+from lang1_assets.ops.study.evidence import (
+    ABOVE,
+    BELOW,
+    Lacking,
+    Question,
+    Region,
+    Weighed,
+    less,
+    shared,
+    weighed_sum,
+)
+from lang1_assets.ops.study.figure import Figure
+from lang1_assets.ops.study.points import CHANCE, sought_point, title_of
+from lang1_assets.ops.study.roles import generalist_of
+from lang1_assets.ops.tasks import REMEDE
+
+SMALL = 0.02
+"""AUROC: the paper's differences between finetuning here and there are 0.004 to 0.018 (appendix M)."""
+MODES = {
+    "zero_shot": "zero-shot",
+    "{}": "finetuned here",
+    "matched_{}": "finetuned here, as many notes as there",
+    "elsewhere_{}": "finetuned there",
+}
+"""Recipe, with the task in its place -> its name in print."""
+HERE, MATCHED, THERE = "{}", "matched_{}", "elsewhere_{}"
+
+
+def figures(studied: Studied) -> tuple[Figure, ...]:
+    """Fig. 5b and M10: base (column) against what it was finetuned on (row), a panel a task; M11 is its third row."""
+    names = {cell.model for cell in studied.of("elsewhere")}
+    points = [
+        sought_point(
+            studied.there(base, mode.format(task)),
+            task,
+            SPLIT_ELSEWHERE,
+            series=words,
+            x=base.name,
+            panel=title_of(task),
+        )
+        for task in tasks_there(studied)
+        for base in studied.bases
+        if base.name in names
+        for mode, words in MODES.items()
+    ]
+    return (
+        Figure(
+            name="other_hospital",
+            paper="Fig. 5b, M10, M11",
+            title="Tested at another hospital",
+            caption="AUROC on the test of the other hospital, by what the model was finetuned on.",
+            kind="heatmap",
+            x_title="base",
+            y_title="finetuned on",
+            points=tuple(points),
+            chance=CHANCE,
+        ),
+    )
+
+
+def tasks_there(studied: Studied) -> list[str]:
+    """Those that any model was evaluated on there."""
+    found = {row["task"] for cell in studied.of("elsewhere") for row in cell.rows}
+    return [task for task in REMEDE if task in found]
+
+
+def tasks_with(studied: Studied, recipe: str) -> list[str]:
+    """Those of `tasks_there` that some base was finetuned on in this way."""
+    modes = {cell.trained_on for cell in studied.of("elsewhere")}
+    return [task for task in tasks_there(studied) if recipe.format(task) in modes]
+
+
+Compared = tuple[Base | None, str, Base | None, str, Region]
+"""Of a base and recipe the AUROC less that of another base and recipe, and where it should lie."""
+
+
+def on_tasks(studied: Studied, tasks: Sequence[str], compared: Sequence[Compared]) -> list[Weighed]:
+    if not tasks:
+        return [Lacking(about="another hospital", why="nothing that this claim needs was evaluated there")]
+    return [
+        weighed_sum(
+            studied,
+            f"{title_of(task)}, {words(second, recipe)} less {words(first, other)}",
+            less(
+                studied.there(second, recipe.format(task)),
+                studied.there(first, other.format(task)),
+                task,
+                SPLIT_ELSEWHERE,
+            ),
+            region,
+            shared(len(tasks) * len(compared)),
+        )
+        for task in tasks
+        for second, recipe, first, other, region in compared
+    ]
+
+
+def words(base: Base | None, recipe: str) -> str:
+    return f"{base.name if base else 'web-only base'} {MODES[recipe]}"
+
+
+def transfers(studied: Studied) -> list[Weighed]:
+    ours = studied.ours
+    near = Region(lower=-SMALL)
+    pairs: list[Compared] = [(ours, HERE, ours, "zero_shot", ABOVE), (ours, HERE, ours, THERE, near)]
+    return on_tasks(studied, tasks_there(studied), pairs)
+
+
+def clinical_is_better(studied: Studied) -> list[Weighed]:
+    ours, generalist = studied.ours, generalist_of(studied)
+    pairs: list[Compared] = [(ours, recipe, generalist, recipe, ABOVE) for recipe in (HERE, THERE)]
+    return on_tasks(studied, tasks_there(studied), pairs)
+
+
+def generalist_gains(studied: Studied) -> list[Weighed]:
+    base = generalist_of(studied)
+    return on_tasks(studied, tasks_there(studied), [(base, HERE, base, THERE, ABOVE)])
+
+
+def matched_is_no_better(studied: Studied) -> list[Weighed]:
+    base = generalist_of(studied)
+    return on_tasks(studied, tasks_with(studied, MATCHED), [(base, MATCHED, base, THERE, Region(upper=SMALL))])
+
+
+def clinical_does_not_gain(studied: Studied) -> list[Weighed]:
+    ours = studied.ours
+    return on_tasks(studied, tasks_there(studied), [(ours, HERE, ours, THERE, BELOW)])
+
+
+SHARED = "95 % interval shared among the comparisons (Bonferroni), resampled by patient"
+QUESTIONS: Sequence[Question] = (
+    Question(
+        claim=Claim(
+            name="finetuning_here_transfers_there",
+            paper="Fig. 5b, M10",
+            statement="At the other hospital, ours finetuned here exceeds itself zero-shot, and hardly loses to finetuned there.",
+            statistic=f"paired differences of AUROC on every task: above 0 to zero-shot, above -{SMALL} to finetuned there; "
+            f"{SHARED}",
+        ),
+        weigh=transfers,
+    ),
+    Question(
+        claim=Claim(
+            name="clinical_base_is_better_there",
+            paper="Fig. 5b, M10",
+            statement="At the other hospital, the clinical base exceeds the web-only one, finetuned here and finetuned there.",
+            statistic=f"paired difference of AUROC above 0 on every task and of both recipes; {SHARED}",
+        ),
+        weigh=clinical_is_better,
+    ),
+    Question(
+        claim=Claim(
+            name="generalist_gains_from_more_labels",
+            paper="Fig. 5b, M10, M11a",
+            statement="The web-only base is better there when finetuned on the larger number of notes from here.",
+            statistic=f"paired difference of AUROC, finetuned here less finetuned there, above 0 on every task; {SHARED}",
+        ),
+        weigh=generalist_gains,
+    ),
+    Question(
+        claim=Claim(
+            name="as_many_labels_remove_the_gain",
+            paper="Fig. M11a",
+            statement="Finetuned here on only as many notes as there are there, the web-only base gains nothing.",
+            statistic=f"paired difference of AUROC to finetuned there below {SMALL} on every task that was so matched; {SHARED}",
+        ),
+        weigh=matched_is_no_better,
+    ),
+    Question(
+        claim=Claim(
+            name="clinical_base_prefers_labels_from_there",
+            paper="Fig. 5b, M11b",
+            statement="The clinical base is better there when finetuned there, on fewer notes.",
+            statistic=f"paired difference of AUROC, finetuned here less finetuned there, below 0 on every task; {SHARED}",
+        ),
+        weigh=clinical_does_not_gain,
+    ),
+)

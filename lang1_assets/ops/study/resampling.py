@@ -1,0 +1,153 @@
+"""Any weighted sum of AUROCs with its interval: differences of models, of tests, of tasks, all in the same resampled patients.
+
+`comparison.bootstrap_test` is the sum of two; claims of several tasks, tests and models at once, and intervals shared among
+tasks, need the resamples themselves. Of two models on one task the numbers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lang1_assets.ops.bootstrap import MacroAuroc, resample_weights
+from lang1_assets.ops.comparison import on
+from lang1_assets.ops.metrics import Floats
+from lang1_assets.ops.results import labels_and_probabilities
+from lang1_assets.ops.study.cells import Cell
+
+MIN_EVENTS = 5
+"""Notes that are not of the commonest class: with fewer, resamples of an AUROC say nothing about its error."""
+MAX_LEFT_OUT = 0.05
+"""Share of resamples that may lack an AUROC, because a class is not in them."""
+
+
+class StudyError(ValueError):
+    """A number that cannot be had from these cells; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One AUROC of a sum."""
+
+    weight: float
+    cell: Cell
+    task: str
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    value: float
+    low: float
+    high: float
+    level: float
+    """Confidence of the interval: 0.95, or more where several share it."""
+    n: int
+    """Notes of the smallest test in it."""
+
+
+def estimate(terms: Sequence[Term], *, level: float, num_resamples: int, seed: int) -> Estimate:
+    """The sum of the weighted AUROCs on the notes that all cells of a task and test have in common.
+
+    The interval is the middle `level` of its values in resamples of the patients.
+
+    Raises:
+        StudyError: a cell lacks the task, has too few events, or saw other labels than another one.
+    """
+    samples = samples_of(terms)
+    weights = np.array([term.weight for sample in samples for term in sample.terms])
+    values = aurocs(samples, [np.ones((1, len(sample.labels))) for sample in samples])[0]
+    if not np.isfinite(values).all():
+        raise StudyError(f"one class only of {', '.join(sample.name for sample in samples)}; use a larger test")
+    sums = np.concatenate([block @ weights for block in resampled(samples, num_resamples, seed)])
+    scored = sums[np.isfinite(sums)]
+    if len(scored) < (1 - MAX_LEFT_OUT) * len(sums):
+        raise StudyError(f"{len(sums) - len(scored)} of {len(sums)} resamples hold one class only; use a larger test")
+    tail = (1 - level) / 2
+    low, high = np.quantile(scored, [tail, 1 - tail]).tolist()
+    return Estimate(
+        value=float(values @ weights), low=low, high=high, level=level, n=min(len(sample.labels) for sample in samples)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The notes of one task and split of one hospital that all of its cells scored."""
+
+    terms: Sequence[Term]
+    labels: NDArray[np.int64]
+    """(n,)"""
+    measures: Sequence[Callable[[Floats], Floats]]
+    """Of each term the AUROC, from how often each note counts (b, n) to (b,)."""
+    patients: NDArray[np.str_]
+    """(n,), with the hospital's side: the same number there is another person."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.terms[0].task}, {self.terms[0].split}"
+
+
+def samples_of(terms: Sequence[Term]) -> list[Sample]:
+    groups: dict[tuple[str, str, bool], list[Term]] = {}
+    for term in terms:
+        groups.setdefault((term.task, term.split, term.cell.kind == "elsewhere"), []).append(term)
+    return [sample_of(group) for group in groups.values()]
+
+
+def sample_of(terms: Sequence[Term]) -> Sample:
+    frames = aligned(terms)
+    pairs = [labels_and_probabilities(frame) for frame in frames]
+    labels = pairs[0][0]
+    events = len(labels) - int(np.bincount(labels).max(initial=0))
+    if events < MIN_EVENTS:
+        raise StudyError(
+            f"{terms[0].task}, {terms[0].split}: {events} events in {len(labels)} notes that all models scored, "
+            f"expected {MIN_EVENTS} or more; score more notes"
+        )
+    side = "there" if terms[0].cell.kind == "elsewhere" else "here"
+    patients = np.char.add(f"{side}/", frames[0]["subject_id"].to_numpy().astype(str))
+    measures = [MacroAuroc(labels, columns).of_weights for _, columns in pairs]
+    return Sample(terms=terms, labels=labels, measures=measures, patients=patients)
+
+
+def aligned(terms: Sequence[Term]) -> list[pl.DataFrame]:
+    """Predictions of each term, the same notes in the same order."""
+    task, split = terms[0].task, terms[0].split
+    frames = [on(read_predictions(term.cell.predictions), task, split) for term in terms]
+    for term, frame in zip(terms, frames, strict=True):
+        if frame.is_empty():
+            raise StudyError(f"{term.cell.source}: no note of {task}, {split}; evaluate the model on it")
+    common = frames[0].select("note_id", "label")
+    for term, frame in zip(terms[1:], frames[1:], strict=True):
+        both = common.join(frame.select("note_id", now="label"), on="note_id", maintain_order="left")
+        if not both.filter(pl.col("label") != pl.col("now")).is_empty():
+            raise StudyError(
+                f"{term.cell.source} and {terms[0].cell.source} saw other labels of {task}; evaluate again"
+            )
+        common = both.drop("now")
+    return [common.drop("label").join(frame, on="note_id", how="left", maintain_order="left") for frame in frames]
+
+
+@lru_cache(maxsize=64)
+def read_predictions(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path)
+
+
+def resampled(samples: Sequence[Sample], num_resamples: int, seed: int) -> Iterator[Floats]:
+    """Blocks (b, num_terms) of AUROCs, in the order of the samples and their terms, in the same resampled patients."""
+    patients = np.concatenate([sample.patients for sample in samples])
+    ends = np.cumsum([len(sample.labels) for sample in samples])
+    for weights in resample_weights(len(patients), num_resamples=num_resamples, seed=seed, clusters=patients):
+        yield aurocs(samples, np.split(weights, ends[:-1], axis=1))
+
+
+def aurocs(samples: Sequence[Sample], weights: Sequence[Floats]) -> Floats:
+    """(b, num_terms) with each note counted `weights` (b, n) times, one array a sample; nan where one class is drawn."""
+    columns = [measure(part) for part, sample in zip(weights, samples, strict=True) for measure in sample.measures]
+    return np.stack(columns, axis=1)

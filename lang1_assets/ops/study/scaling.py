@@ -1,0 +1,216 @@
+"""How tokens and labels are best spent: pretraining against finetuning (Fig. 4a), clinical against web text (Fig. 4b)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lang1_assets.ops.metrics import Floats
+from lang1_assets.ops.study.cells import Base, Cell, Sought, Studied
+from lang1_assets.ops.study.claim import Claim
+from lang1_assets.ops.study.evidence import ABOVE, Lacking, Question, Region, Weighed, less, shared, weighed_sum
+from lang1_assets.ops.study.figure import Figure
+from lang1_assets.ops.study.points import CHANCE, auroc_point, title_of
+from lang1_assets.ops.study.roles import generalist_of, untrained_of
+
+MARGIN = 0.01
+"""AUROC: what is lower by less counts as reached."""
+MIN_SPREAD = 0.05
+"""Standard deviation of the share of finetuning tokens that remains at a fixed budget, below which no slope is fitted."""
+
+
+def token_budget_figures(studied: Studied) -> tuple[Figure, ...]:
+    """Fig. 4a: AUROC against pretraining and finetuning tokens together, a line for each number of labelled notes."""
+    found = [(studied.ours, ""), (untrained_of(studied), "random weights, ")]
+    points = [
+        auroc_point(
+            cell, studied.scaled_task, studied.split, series=f"{words}{notes_of(cell)}", x=float(cell.total_tokens)
+        )
+        for base, words in found
+        for cell in studied.scaled(base)
+    ]
+    return (
+        Figure(
+            name="token_budget",
+            paper="Fig. 4a",
+            title="Tokens of pretraining and of finetuning",
+            caption=f"{title_of(studied.scaled_task)} on {studied.split}: checkpoints of {studied.ours.name}, each finetuned on so "
+            "many labelled notes; bars are 95 % intervals.",
+            kind="lines",
+            x_title="pretraining and finetuning tokens",
+            y_title="AUROC",
+            points=tuple(points),
+            x_is_log=True,
+            chance=CHANCE,
+        ),
+    )
+
+
+def data_efficiency_figures(studied: Studied) -> tuple[Figure, ...]:
+    """Fig. 4b: AUROC against labelled notes, the last checkpoint of each variant."""
+    points = [
+        auroc_point(cell, studied.scaled_task, studied.split, series=base.name, x=float(cell.num_notes or 0))
+        for base in studied.bases
+        for cell in last_checkpoint(studied, base)
+    ]
+    return (
+        Figure(
+            name="data_efficiency",
+            paper="Fig. 4b",
+            title="AUROC by labelled notes",
+            caption=f"{title_of(studied.scaled_task)} on {studied.split}: the last checkpoint of each base, finetuned on so many "
+            "labelled notes; bars are 95 % intervals.",
+            kind="lines",
+            x_title="labelled notes",
+            y_title="AUROC",
+            points=tuple(points),
+            x_is_log=True,
+            chance=CHANCE,
+        ),
+    )
+
+
+def notes_of(cell: Cell) -> str:
+    return f"{'all ' if cell.has_all_notes else ''}{cell.num_notes or 0:,} notes"
+
+
+def last_checkpoint(studied: Studied, base: Base | None) -> list[Cell]:
+    cells = studied.scaled(base)
+    last = max((cell.pretrain_tokens or 0 for cell in cells), default=0)
+    return [cell for cell in cells if (cell.pretrain_tokens or 0) == last]
+
+
+def budget_slope(studied: Studied) -> list[Weighed]:
+    cells = studied.scaled(studied.ours)
+    about = f"{studied.ours.name}, {len(cells)} cells"
+    weights = slope_weights(cells)
+    if weights is None:
+        why = "the evaluated cells do not differ enough in how a budget of tokens is shared (scaled_evaluation)"
+        return [Lacking(about=about, why=why)]
+    found = [Sought(name=cell.source, cell=cell) for cell in cells]
+    parts = [
+        (float(weight), sought, studied.scaled_task, studied.split)
+        for weight, sought in zip(weights, found, strict=True)
+    ]
+    return [weighed_sum(studied, about, parts, ABOVE, shared(1))]
+
+
+def slope_weights(cells: Sequence[Cell]) -> Floats | None:
+    """Of each cell in the partial slope of AUROC on the share of finetuning tokens at a fixed budget.
+
+    AUROC = a + b log10(tokens) + c (finetuning tokens / tokens) by least squares: c is a weighted sum of the AUROCs, so its
+    interval comes from resampled patients like any other. None where the share hardly varies at a fixed budget.
+    """
+    if len(cells) < 4 or min(cell.total_tokens for cell in cells) == 0:
+        return None
+    budgets = np.log10([cell.total_tokens for cell in cells])
+    shares = np.array([(cell.finetune_tokens or 0) / cell.total_tokens for cell in cells])
+    line = np.column_stack([np.ones(len(cells)), budgets])
+    rest = shares - line @ np.linalg.lstsq(line, shares, rcond=None)[0]
+    return rest / (rest @ rest) if rest.std() >= MIN_SPREAD else None
+
+
+def all_labels(studied: Studied) -> list[Weighed]:
+    random = untrained_of(studied)
+    parts = less(with_all(studied, studied.ours), with_all(studied, random), studied.scaled_task, studied.split)
+    return [weighed_sum(studied, title_of(studied.scaled_task), parts, ABOVE, shared(1))]
+
+
+def with_all(studied: Studied, base: Base | None) -> Sought:
+    """The last checkpoint on all labelled notes."""
+    cells = [cell for cell in last_checkpoint(studied, base) if cell.has_all_notes]
+    name = f"scaled_evaluation/{base.name}/.../all" if base else "a variant of that kind in the profile"
+    return Sought(name=name, cell=cells[0] if cells else None)
+
+
+def by_notes(studied: Studied, base: Base | None) -> dict[int, Cell]:
+    """The last checkpoint on fewer than all labelled notes."""
+    cells = last_checkpoint(studied, base)
+    return {cell.num_notes: cell for cell in cells if cell.num_notes is not None and not cell.has_all_notes}
+
+
+def scarce_labels(studied: Studied) -> list[Weighed]:
+    ours, generalist = by_notes(studied, studied.ours), by_notes(studied, generalist_of(studied))
+    numbers = sorted(set(ours) & set(generalist))
+    parts = [
+        part
+        for number in numbers
+        for part in less(
+            Sought(name="", cell=ours[number]),
+            Sought(name="", cell=generalist[number]),
+            studied.scaled_task,
+            studied.split,
+            1 / len(numbers),
+        )
+    ]
+    about = f"mean over {', '.join(f'{number:,}' for number in numbers) or 'no'} notes"
+    if not parts:
+        why = "no number of labelled notes was evaluated of both bases (scaled_evaluation)"
+        return [Lacking(about=about, why=why)]
+    return [weighed_sum(studied, about, parts, ABOVE, shared(1))]
+
+
+def fewer_labels(studied: Studied) -> list[Weighed]:
+    goal = with_all(studied, generalist_of(studied))
+    numbers = sorted(by_notes(studied, studied.ours).items())
+    if not numbers:
+        return [
+            Lacking(about=studied.ours.name, why="finetuned on some of the labels (scaled_evaluation): not evaluated")
+        ]
+    return [
+        weighed_sum(
+            studied,
+            f"{number:,} notes",
+            less(Sought(name=cell.source, cell=cell), goal, studied.scaled_task, studied.split),
+            Region(lower=-MARGIN),
+            shared(len(numbers)),
+        )
+        for number, cell in numbers
+    ]
+
+
+TOKEN_BUDGET_QUESTIONS: Sequence[Question] = (
+    Question(
+        claim=Claim(
+            name="finetuning_tokens_are_worth_more",
+            paper="Fig. 4a, section 2",
+            statement="At a fixed budget of tokens, the more of them are for finetuning, the better.",
+            statistic="slope of AUROC on the share of finetuning tokens at a fixed log of all tokens, least squares over the "
+            "checkpoints and numbers of notes: 95 % interval above 0, resampled by patient",
+        ),
+        weigh=budget_slope,
+    ),
+    Question(
+        claim=Claim(
+            name="pretraining_helps_with_all_labels",
+            paper="Fig. 4a, section 2",
+            statement="With all labelled notes, the pretrained model still exceeds the one that began with random weights.",
+            statistic="paired difference of AUROC: 95 % interval above 0, resampled by patient",
+        ),
+        weigh=all_labels,
+    ),
+)
+DATA_EFFICIENCY_QUESTIONS: Sequence[Question] = (
+    Question(
+        claim=Claim(
+            name="clinical_base_is_better_with_few_labels",
+            paper="Fig. 4b, section 2",
+            statement="With few labelled notes, the clinically pretrained base exceeds the one that read web text alone.",
+            statistic="paired difference of AUROC, mean over every number of notes below all: 95 % interval above 0, resampled by "
+            "patient",
+        ),
+        weigh=scarce_labels,
+    ),
+    Question(
+        claim=Claim(
+            name="clinical_base_needs_fewer_labels",
+            paper="Fig. 4b; abstract",
+            statement="With some of the labelled notes, the clinical base reaches what the web-only base has with all of them.",
+            statistic=f"paired difference of AUROC above -{MARGIN} for one number of notes or more; 95 % interval shared among the "
+            "numbers (Bonferroni), resampled by patient",
+        ),
+        weigh=fewer_labels,
+        needed=lambda count: 1,
+    ),
+)
