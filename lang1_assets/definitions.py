@@ -27,6 +27,7 @@ from lang1_assets import (
     scale,
     study,
     tokens,
+    trajectory,
 )
 from lang1_assets.console import progress_logger
 from lang1_assets.ops.tasks import TASKS, use_own_tasks
@@ -77,6 +78,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         compare,
         leaderboard,
         harness,
+        trajectory,
         study,
         memorize,
         report,
