@@ -8,10 +8,13 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: demo corpus ui new-month test lint setup lock bench clean-home
+.PHONY: demo study corpus ui new-month test lint setup lock bench clean-home
 
 demo: $(READY)          ## the whole path: the embedded hospital to the evaluation report
 	$(BIN)/python -m lang1_assets.cli demo $(if $(VARIANT),--variant $(VARIANT))
+
+study: $(READY)         ## every study and claim of the paper on the profile's hospital
+	$(BIN)/python -m lang1_assets.cli study
 
 corpus: $(READY)        ## the corpus half: notes and web text to a pretrained model
 	$(BIN)/python -m lang1_assets.cli corpus $(if $(VARIANT),--variant $(VARIANT))

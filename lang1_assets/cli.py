@@ -43,6 +43,8 @@ def parse_arguments() -> argparse.Namespace:
     for name, function, words in (
         ("demo", run_demo, "run the whole path for one model variant"),
         ("corpus", run_corpus, "run the corpus half: notes and web text to a pretrained model"),
+        ("cohorts", run_cohorts, "run the hospital's tables to the labelled notes of every task"),
+        ("study", run_study, "finetune, evaluate and judge everything that the profile's `study` asks for"),
         ("ui", run_ui, "open Dagster and MLflow on the same state"),
         ("new-month", write_new_month, "write one more month of the embedded hospital into the landing folder"),
         ("score", score_models, "score models of the profile's `models`, then make the leaderboard"),
@@ -91,6 +93,33 @@ def run_corpus(settings: Settings, arguments: argparse.Namespace) -> int:
     return run_job(settings, "corpus", arguments.variant or settings.main_variant, show_results=False)
 
 
+def run_cohorts(settings: Settings, arguments: argparse.Namespace) -> int:
+    return run_job(settings, "cohorts", settings.main_variant, show_results=False)
+
+
+def run_study(settings: Settings, arguments: argparse.Namespace) -> int:
+    import dagster as dg
+
+    from lang1_assets.agenda import run_agenda
+
+    print(f"profile {settings.name}; everything is written to {lang1_home()}", flush=True)
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
+        failed = run_agenda(settings, instance, {PID_TAG: str(os.getpid())})
+    minutes = (time.monotonic() - started) / 60
+    if failed:
+        print(
+            f"\nFAILED: {'; '.join(entry.title for entry in failed)}. Everything else was made in {minutes:.1f} minutes."
+        )
+        print("Run the same command again to go on from there: what is finished is reused.")
+        return 1
+    print(f"\nDone in {minutes:.1f} minutes.")
+    print_results(settings)
+    print("Open Dagster (http://127.0.0.1:3000) and MLflow (http://127.0.0.1:5000) with: make ui")
+    return 0
+
+
 def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
     import dagster as dg
 
@@ -135,6 +164,7 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
         result = dg.execute_job(
             dg.reconstructable(made),
             instance,
+            # A job of unpartitioned assets takes no notice of it.
             tags={"dagster/partition": variant, PID_TAG: str(os.getpid())},
             run_config=definitions.FROM_THE_TERMINAL,
             raise_on_error=False,

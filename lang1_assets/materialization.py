@@ -17,13 +17,17 @@ RESEARCH_OWNER = ["team:clinical-research"]
 SYNTHETIC = "Synthetic data: the embedded hospital. No number here is about real patients."
 
 
+REUSED = "up to date, reused"
+"""Status of an artifact that was there already."""
+
+
 def materialized(
     artifact: Artifact, check_results: Sequence[dg.AssetCheckResult] = (), **metadata: Any
 ) -> dg.MaterializeResult:
     """The result of an asset that is one artifact: what its maker counted, where it lies, and whether it was reused."""
     return dg.MaterializeResult(
         metadata={
-            "status": "up to date, reused" if artifact.reused else "made in this run",
+            "status": REUSED if artifact.reused else "made in this run",
             # Dagster shows them in this order: what a person came to see is first.
             **metadata,
             "path": dg.MetadataValue.path(str(artifact.path)),
