@@ -1,12 +1,13 @@
-"""Fig. 3 as a picture: comprehension emerges along pretraining, zero-shot AUROC does not."""
+"""Fig. 3 of one model: comprehension emerges along pretraining, zero-shot AUROC does not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from lang1_assets.ops.figures import Form
-from lang1_assets.ops.line_figures import Line, Panel, Point, line_picture
 from lang1_assets.ops.report.data import title_of_test
+from lang1_assets.ops.study.figure import Figure, Point
+from lang1_assets.ops.study.pictures import draw_together
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.ops.trajectory import COMPREHENSION, TrajectoryRow
 
@@ -15,22 +16,37 @@ def trajectory_picture(
     rows: Sequence[TrajectoryRow], model: str, split: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
 ) -> bytes:
     """Fig. 3a and 3b side by side (`wide`) or one below the other; a part without rows is left out."""
-    by_name: dict[str, list[TrajectoryRow]] = {}
-    for row in rows:
-        by_name.setdefault(row["name"], []).append(row)
-    asked = by_name.pop(COMPREHENSION, [])
-    panels = []
-    if asked:
-        chance, line = asked[0]["chance"], line_of("Comprehension", asked)
-        panels.append(Panel(title="a  Comprehension", axis="accuracy", lines=(line,), reference=chance, is_share=True))
-    if by_name:
-        lines = tuple(line_of(TASKS[name].title, found) for name, found in by_name.items())
-        panels.append(Panel(title="b  Zero-shot prediction", axis="AUROC", lines=lines, reference=0.5))
-    notes = f" Notes: {title_of_test(split)}." if by_name else ""
-    caption = f"Checkpoints of {model}; bars are 95% intervals.{notes}"
-    return line_picture("What emerges in pretraining", panels, caption, is_synthetic=is_synthetic, wide=wide, form=form)
+    asked = [row for row in rows if row["name"] == COMPREHENSION]
+    predicted = [row for row in rows if row["name"] != COMPREHENSION]
+    caption = f"Checkpoints of {model}; bars are 95% intervals."
+    figures = [
+        figure_of("3a", "Comprehension along pretraining", caption, "accuracy", asked),
+        figure_of(
+            "3b",
+            "Zero-shot prediction along pretraining",
+            f"{caption} Notes: {title_of_test(split)}.",
+            "AUROC",
+            predicted,
+        ),
+    ]
+    shown = [figure for figure in figures if figure.points]
+    return draw_together(shown, is_synthetic=is_synthetic, wide=wide, form=form)
 
 
-def line_of(label: str, rows: Sequence[TrajectoryRow]) -> Line:
-    points = (Point(tokens=row["tokens"], value=row["value"], low=row["low"], high=row["high"]) for row in rows)
-    return Line(label=label, points=tuple(points))
+def figure_of(part: str, title: str, caption: str, metric: str, rows: Sequence[TrajectoryRow]) -> Figure:
+    return Figure(
+        name="trajectory_evaluation",
+        paper=f"Fig. {part}",
+        title=title,
+        caption=caption,
+        kind="lines",
+        x_title="tokens seen",
+        y_title=metric,
+        points=tuple(point_of(row) for row in rows),
+        chance=rows[0]["chance"] if rows else None,
+    )
+
+
+def point_of(row: TrajectoryRow) -> Point:
+    name = TASKS[row["name"]].title if row["name"] in TASKS else "Comprehension"
+    return Point(series=name, x=row["tokens"], value=row["value"], low=row["low"], high=row["high"], n=row["n"])

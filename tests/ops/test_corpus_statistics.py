@@ -13,7 +13,7 @@ from PIL import Image
 
 from lang1_assets.ops import schemas
 from lang1_assets.ops.corpus_statistics import StatisticsError, corpus_statistics
-from lang1_assets.ops.figures import top_five_picture
+from lang1_assets.ops.figures import WIDE, top_five_picture
 
 TYPES = ("hp", "discharge", "progress", "radiology", "pathology")
 
@@ -149,7 +149,7 @@ def test_the_picture_of_a_source_without_boroughs_says_so_and_warns_of_nothing(t
 
 def test_the_picture_is_a_png_sharp_on_a_phone_and_small(tmp_path: Path) -> None:
     totals, top = corpus_statistics(*write_tables(tmp_path))
-    for wide, width in ((False, 800), (True, 2000)):
+    for wide, width in ((False, 800), (True, 2 * WIDE)):
         png = top_five_picture(totals, top, is_synthetic=True, wide=wide)
         image = Image.open(io.BytesIO(png))
         assert image.format == "PNG"

@@ -21,8 +21,8 @@ Looks = Mapping[str, Style]
 
 def draw_bars(
     sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure, points: Sequence[Point], looks: Looks
-) -> None:
-    """One panel below `corner`: categories as rows, series as lanes, one scale for the whole figure."""
+) -> float:
+    """One panel below `corner`: categories as rows, series as lanes, one scale for the whole figure; returns its end."""
     x, y = corner
     rows = rows_of(points)
     label_width = min(max(text_width(name, SIZE) for name in rows) + 14, MOST_OF_WIDTH * width)
@@ -38,6 +38,7 @@ def draw_bars(
         sheet.axes.plot([at(figure.chance)] * 2, [top, y], color=SOFT, linewidth=1.2, linestyle=(0, (3, 2)), zorder=1)
         sheet.text((at(figure.chance), top - 4), "chance", size=10.5, color=SOFT, align="center")
     sheet.text(((at.start + at.end) / 2, y + 30), figure.y_title, size=11, color=SOFT, align="center")
+    return y + 34
 
 
 def rows_of(points: Sequence[Point]) -> dict[str, list[Point]]:

@@ -22,8 +22,8 @@ SEQUENTIAL, DIVERGING = "YlGnBu", "PuOr"
 
 def draw_heatmap(
     sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure, points: Sequence[Point]
-) -> None:
-    """One matrix: series as rows, x as columns."""
+) -> float:
+    """One matrix: series as rows, x as columns; returns where it ends."""
     x, y = corner
     rows = series_of(points)
     columns = list(dict.fromkeys(str(point.x) for point in points))
@@ -42,6 +42,7 @@ def draw_heatmap(
             box = (x + names + cell * number, y)
             draw_cell(sheet, box, (cell, height), by_column.get(column), colors, scale)
         y += height
+    return y
 
 
 def draw_heading(

@@ -42,8 +42,8 @@ class Plot:
 
 def draw_lines(
     sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure, points: Sequence[Point], looks: Looks
-) -> None:
-    """One panel below `corner`, with axes; x is one scale for the figure, and so is y."""
+) -> float:
+    """One panel below `corner`, with axes; x is one scale for the figure, and so is y. Returns where it ends."""
     plot = plot_of(sheet, corner, width, figure)
     draw_axes(sheet, plot, figure)
     by_series = series_of([point for point in points if point.value is not None])
@@ -57,6 +57,7 @@ def draw_lines(
         else:
             sheet.axes.plot(*xy(places, plot.y), color=looks[name].color, linewidth=1.4)
         draw_marks(sheet, places, plot.y, looks[name])
+    return plot.y.start + BOTTOM
 
 
 def plot_of(sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure) -> Plot:

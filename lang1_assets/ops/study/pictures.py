@@ -20,7 +20,9 @@ LONE_WIDTH = 680
 """Of a single panel: lines as wide as a desk say less."""
 LEGEND_LINE = 19
 MOST_MARKS = 3
-PANELS_ABREAST = {"bars": 3, "lines": 3, "scatter": 3, "heatmap": 2}
+LEAST_WIDTH = 300
+"""Of a panel that has another beside it."""
+MOST_ABREAST = {"bars": 3, "lines": 3, "scatter": 2, "heatmap": 2}
 
 
 def draw(figure: Figure, *, wide: bool, is_synthetic: bool) -> bytes:
@@ -29,23 +31,34 @@ def draw(figure: Figure, *, wide: bool, is_synthetic: bool) -> bytes:
 
 
 def draw_together(figures: Sequence[Figure], *, wide: bool, is_synthetic: bool, form: Form = "png") -> bytes:
-    """The figures of one study on one sheet, one below the other."""
+    """The figures of one study on one sheet: side by side where each is one small chart, else one below the other."""
     sheet = Sheet(width=WIDE if wide else NARROW)
-    for figure in figures:
-        shown = f"{figure.title} (synthetic data)" if is_synthetic else figure.title
-        sheet.bottom = sheet.lines((MARGIN, sheet.bottom + 4), shown, sheet.width - 2 * MARGIN, size=15)
-        draw_body(sheet, figure, wide)
-        is_last = figure is figures[-1]
-        sheet.caption(" ".join((figure.caption, not_measured(figure))), is_synthetic and is_last)
-        sheet.bottom += 0 if is_last else 16
-    words = ". ".join(f"{figure.title}: {describe(figure)}" for figure in figures)
-    return sheet.render(form, words)
+    abreast = len(figures) if wide and all(is_one_chart(figure) for figure in figures) else 1
+    width = (sheet.width - 2 * MARGIN - (abreast - 1) * GAP) / abreast
+    for number, figure in enumerate(figures):
+        top = 4 if abreast > 1 else sheet.bottom + (20 if number else 4)
+        draw_titled(sheet, (MARGIN + (number % abreast) * (width + GAP), top), width, figure, is_synthetic)
+    if is_synthetic:
+        sheet.caption("", is_synthetic)
+    return sheet.render(form, ". ".join(f"{figure.title}: {describe(figure)}" for figure in figures))
+
+
+def is_one_chart(figure: Figure) -> bool:
+    return figure.kind in ("lines", "scatter") and len(panels_of(figure)) <= 1
+
+
+def draw_titled(sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure, is_synthetic: bool) -> None:
+    """Title, chart and caption."""
+    shown = f"{figure.title} (synthetic data)" if is_synthetic else figure.title
+    y = sheet.lines(corner, shown, width, size=15)
+    y = draw_body(sheet, (corner[0], y), width, figure)
+    sheet.lines((corner[0], y + 8), " ".join((figure.caption, not_measured(figure))), width, size=11, color=SOFT)
 
 
 def draw_svg(figure: Figure, *, wide: bool, is_synthetic: bool) -> str:
     """The chart alone as an element of a page, which has title and caption as text of its own."""
     sheet = Sheet(width=WIDE if wide else NARROW)
-    draw_body(sheet, figure, wide)
+    draw_body(sheet, (MARGIN, 0), sheet.width - 2 * MARGIN, figure)
     if is_synthetic:
         sheet.caption("", is_synthetic)
     return inline_svg(
@@ -62,24 +75,26 @@ def not_measured(figure: Figure) -> str:
     return f"{absent} of {len(figure.points)} values could not be measured." if absent else ""
 
 
-def draw_body(sheet: Sheet, figure: Figure, wide: bool) -> None:
-    """Legend and panels, in as many columns as the sheet has room for."""
+def draw_body(sheet: Sheet, corner: tuple[float, float], room: float, figure: Figure) -> float:
+    """Legend and panels, in as many columns as there is room for; returns where they end."""
     looks = styles_of(figure)
     figure = by_category(figure)
     panels = panels_of(figure)
+    x, bottom = corner
     if needs_legend(figure, panels):
-        draw_legend(sheet, looks)
+        bottom = draw_legend(sheet, corner, room, looks)
     if not panels:
-        sheet.text((MARGIN, sheet.bottom + 24), "Nothing was measured yet.", size=12)
-        return
-    columns = min(PANELS_ABREAST[figure.kind], len(panels)) if wide else 1
-    room = sheet.width - 2 * MARGIN
-    width = (room - (columns - 1) * GAP) / columns if len(panels) > 1 else min(room, LONE_WIDTH)
+        sheet.text((x, bottom + 24), "Nothing was measured yet.", size=12)
+        return bottom + 30
+    columns = max(1, min(MOST_ABREAST[figure.kind], len(panels), int(room // LEAST_WIDTH)))
+    width = (room - (columns - 1) * GAP) / columns if columns > 1 else min(room, LONE_WIDTH)
     titles = list(panels)
     for first in range(0, len(titles), columns):
-        top = sheet.bottom + 14
+        top = bottom + 14
         for place, title in enumerate(titles[first : first + columns]):
-            draw_panel(sheet, (MARGIN + place * (width + GAP), top), width, figure, title, panels[title], looks)
+            end = draw_panel(sheet, (x + place * (width + GAP), top), width, figure, title, panels[title], looks)
+            bottom = max(bottom, end)
+    return bottom
 
 
 def by_category(figure: Figure) -> Figure:
@@ -105,29 +120,28 @@ def draw_panel(
     title: str,
     points: Sequence[Point],
     looks: Mapping[str, Style],
-) -> None:
-    """Title, what is measured, the chart."""
+) -> float:
+    """Title, what is measured, the chart; returns where it ends."""
     x, y = corner
     if title:
         y = sheet.lines((x, y), title, width, size=13.5)
     if figure.kind == "heatmap":
-        draw_heatmap(sheet, (x, y + 6), width, figure, points)
-        return
+        return draw_heatmap(sheet, (x, y + 6), width, figure, points)
     if figure.kind == "bars":
-        draw_bars(sheet, (x, y + (20 if figure.chance is not None else 8)), width, figure, points, looks)
-        return
+        return draw_bars(sheet, (x, y + (20 if figure.chance is not None else 8)), width, figure, points, looks)
     sheet.text((x, y + 15), figure.y_title, size=11, color=SOFT)
-    draw_lines(sheet, (x, y + 28), width, figure, points, looks)
+    return draw_lines(sheet, (x, y + 28), width, figure, points, looks)
 
 
-def draw_legend(sheet: Sheet, looks: Mapping[str, Style]) -> None:
-    """Marks and names, in as many rows as they need."""
-    x, y = float(MARGIN), sheet.bottom + 20
+def draw_legend(sheet: Sheet, corner: tuple[float, float], width: float, looks: Mapping[str, Style]) -> float:
+    """Marks and names, in as many rows as they need; returns where they end."""
+    x, y = corner[0], corner[1] + 20
     for name, look in looks.items():
         needed = 16 + text_width(name, 12) + 20
-        if x > MARGIN and x + needed > sheet.width - MARGIN:
-            x, y = float(MARGIN), y + LEGEND_LINE
+        if x > corner[0] and x + needed > corner[0] + width:
+            x, y = corner[0], y + LEGEND_LINE
         sheet.axes.plot([x, x + 12], [y - 4] * 2, color=look.color, linewidth=1.4)
         sheet.axes.plot([x + 6], [y - 4], color=look.color, marker=look.marker, markersize=5.4, markeredgewidth=0)
         sheet.text((x + 18, y), name, size=12)
         x += needed + 4
+    return y + 4

@@ -17,10 +17,11 @@ from lang1_assets.ops.memorization.evaluate import (
     measure_memorization,
     samples_between,
 )
-from lang1_assets.ops.memorization.figure import memorization_picture
+from lang1_assets.ops.memorization.figure import memorization_figures
 from lang1_assets.ops.memorization.verdict import others_needed, verdict_of
 from lang1_assets.ops.pretraining.config import PretrainConfig
 from lang1_assets.ops.pretraining.recovery import LeftOut, LeftOutData
+from lang1_assets.ops.study.pictures import draw_together
 from tests.ops.conftest import SEED
 
 CONFIG = MemorizationConfig(
@@ -60,7 +61,7 @@ def test_a_model_that_knows_its_text_by_heart_fails_and_random_weights_pass(rows
 
 
 def test_rows_and_picture_tell_nothing_of_the_canaries(rows: pl.DataFrame, canaries: list[Canary]) -> None:
-    drawn = memorization_picture(rows, "ours", is_synthetic=True, wide=True, form="svg").decode()
+    drawn = draw_together(memorization_figures(rows, "ours"), is_synthetic=True, wide=True, form="svg").decode()
     for words in ("never planted", "planted once", "4 times", "trained on", "held out", "(synthetic data)"):
         assert words in drawn
     told = drawn + rows.write_csv()
