@@ -14,6 +14,7 @@ from lang1_assets import (
     checks,
     clean,
     compare,
+    elsewhere,
     evaluate,
     extract,
     finetune,
@@ -28,6 +29,7 @@ from lang1_assets import (
     study,
     tokens,
     trajectory,
+    validate_elsewhere,
 )
 from lang1_assets.console import progress_logger
 from lang1_assets.ops.tasks import TASKS, use_own_tasks
@@ -73,6 +75,8 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         pretrain,
         finetune,
         evaluate,
+        elsewhere,
+        validate_elsewhere,
         scale,
         analyze,
         compare,

@@ -132,7 +132,7 @@ def read_record(artifact: Artifact) -> dict[str, Any]:
 
 def stale_tasks(store: ArtifactStore, found: Sequence[Artifact], split: str) -> dict[str, set[str]]:
     """Evaluation -> tasks on which it saw other labels or another question than there are now."""
-    now = scored.tasks_record(supplied_examples(store, TASKS), store.get("warehouse"))
+    now = scored.tasks_record(supplied_examples(store, TASKS), store.get("warehouse").summary["cohort_sql_sha256"])
     stale: dict[str, set[str]] = {}
     for artifact in found:
         record = read_record(artifact)

@@ -86,6 +86,8 @@ class Evaluation:
     """Besides `SCORING_CODE`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Kept in the summary, for those who gather many evaluations."""
+    is_elsewhere: bool = False
+    """Whether the notes are another hospital's: no oracle is known of them, and their artifacts name the SQL of their cohorts."""
 
 
 def build_evaluation(
@@ -103,10 +105,11 @@ def build_evaluation(
 
     Two artifacts: with other metrics a model is measured again and not scored again, which may take hours or money.
     """
-    hospital, warehouse = store.get("hospital_exports"), store.get("warehouse")
+    hospital = None if evaluation.is_elsewhere else store.get("hospital_exports")
+    cohort_sql = sql_there(examples) if evaluation.is_elsewhere else store.get("warehouse").summary["cohort_sql_sha256"]
     subject = evaluation.subject
     answered = build_predictions(context, settings, store, artifact, evaluation, [*inputs, *examples.values()])
-    all_inputs = [answered, *inputs, *examples.values(), hospital]
+    all_inputs = [answered, *inputs, *examples.values(), *([hospital] if hospital else [])]
     measured = {"num_resamples": settings.evaluate.num_resamples, "seed": settings.seed}
 
     def make(work: Path) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def build_evaluation(
             record = {
                 **asdict(subject),
                 **scoring,
-                "tasks": tasks_record(examples, warehouse),
+                "tasks": tasks_record(examples, cohort_sql),
                 "parameters": scoring["parameters"] | measured,
                 "code": scoring["code"] | {module: source_hash(module) for module in MEASURING_CODE},
                 "mlflow_run_id": run.run_id,
@@ -256,10 +259,10 @@ def result_rows(
     return rows
 
 
-def oracle_by_note(examples: dict[str, Artifact], hospital: Artifact) -> pl.DataFrame | None:
+def oracle_by_note(examples: dict[str, Artifact], hospital: Artifact | None) -> pl.DataFrame | None:
     """(note_id, task, probabilities) where the source knows the probability behind each label: the embedded hospital."""
-    path = hospital.path / "oracle.parquet"
-    if not path.exists():
+    path = None if hospital is None else hospital.path / "oracle.parquet"
+    if path is None or not path.exists():
         return None
     oracle = pl.read_parquet(path)
     notes = [
@@ -271,11 +274,16 @@ def oracle_by_note(examples: dict[str, Artifact], hospital: Artifact) -> pl.Data
     return pl.concat(notes).join(oracle, on=["encounter_id", "task"]).select("note_id", "task", "probabilities")
 
 
-def tasks_record(examples: dict[str, Artifact], warehouse: Artifact) -> dict[str, Any]:
+def sql_there(examples: dict[str, Artifact]) -> dict[str, str]:
+    """Task -> hash of the SQL behind another hospital's cohort."""
+    return {task: artifact.summary["cohort_sql_sha256"] for task, artifact in examples.items()}
+
+
+def tasks_record(examples: dict[str, Artifact], cohort_sql: Mapping[str, str]) -> dict[str, Any]:
     from lang1_assets.ops.evaluation_record import task_used
 
     own = {task.name: sha256(task.cohort.sql.encode()).hexdigest() for task in TASKS.values() if task.cohort}
-    hashes = warehouse.summary["cohort_sql_sha256"] | own
+    hashes = {**cohort_sql, **own}
     return {task: task_used(TASKS[task], hashes.get(task), examples[task].fingerprint) for task in examples}
 
 
