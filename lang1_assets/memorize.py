@@ -20,7 +20,7 @@ CODE = [
     "lang1_assets.ops.memorization",
     "lang1_assets.ops.mixture",
     "lang1_assets.ops.shards",
-    "lang1_assets.ops.line_figures",
+    "lang1_assets.ops.study.pictures",
 ]
 ROWS_FILE = "memorization.parquet"
 CLINICAL = ("notes", "notes_plus")
@@ -94,6 +94,8 @@ def measure_memorization(
         return {"is_clean": True, "verdict": "this model was not trained on notes", "metrics": []}
     from lang1_assets.ops.memorization import evaluate, figure, verdict
     from lang1_assets.ops.pretraining.config import PretrainConfig
+    from lang1_assets.ops.study.figure import write_figures
+    from lang1_assets.ops.study.pictures import draw_together
 
     config = evaluate.MemorizationConfig(
         **settings.memorization.model_dump(),
@@ -109,9 +111,10 @@ def measure_memorization(
         context.log.info,
     )
     rows.write_parquet(work / ROWS_FILE)
+    figures = figure.memorization_figures(rows, key)
+    write_figures(figures, work)
     for name, wide in ((WIDE_PICTURE, True), (NARROW_PICTURE, False)):
-        drawn = figure.memorization_picture(rows, key, is_synthetic=settings.is_synthetic, wide=wide)
-        (work / name).write_bytes(drawn)
+        (work / name).write_bytes(draw_together(figures, is_synthetic=settings.is_synthetic, wide=wide))
     found = verdict.verdict_of(rows)
     return {"is_clean": found.is_clean, "verdict": found.words, "metrics": metric_rows(rows)}
 
