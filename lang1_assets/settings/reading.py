@@ -126,10 +126,23 @@ def _absolute(path: str, folder: Path) -> str:
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Nested mappings are merged; `variants`, an outside model that gives its `kind`, and anything else is replaced whole."""
     merged = dict(base)
+    if isinstance(changes.get("variants"), dict) and isinstance(base.get("study"), dict):
+        merged["study"] = _of_kept_variants(base["study"], changes["variants"])
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "variants"
-        merged[key] = _merge(_kept(key, base[key], value), value) if both else value
+        merged[key] = _merge(_kept(key, merged[key], value), value) if both else value
     return merged
+
+
+def _of_kept_variants(study: dict[str, Any], variants: dict[str, Any]) -> dict[str, Any]:
+    """An inherited study without the variants that a profile has replaced."""
+    cells = {"finetuned", "scaled"}
+    return {
+        name: {key: held for key, held in value.items() if key in variants}
+        if name in cells and isinstance(value, dict)
+        else value
+        for name, value in study.items()
+    }
 
 
 def _kept(section: str, base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

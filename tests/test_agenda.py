@@ -1,0 +1,71 @@
+"""What `make study` makes, in which order, and what it says is left."""
+
+from pathlib import Path
+
+import pytest
+
+from lang1_assets import agenda
+from lang1_assets.agenda import Clock, Entry
+from lang1_assets.definitions import build_definitions
+from lang1_assets.settings import load_settings
+
+
+def test_each_entry_is_an_asset_of_the_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And has the partitions that are asked for."""
+    monkeypatch.setenv("LANG1_HOME", str(tmp_path))
+    settings = load_settings("tiny")
+    definitions = build_definitions(settings)
+    graph = definitions.resolve_asset_graph()
+    for entry in agenda.agenda(settings):
+        for key in agenda.keys_of(entry, definitions):
+            node = graph.get(key)
+            assert node.is_partitioned == (entry.partition is not None), entry
+            if entry.partition is not None:
+                assert node.partitions_def is not None
+                assert entry.partition in node.partitions_def.get_partition_keys()
+
+
+def test_everything_comes_after_what_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG1_HOME", str(tmp_path))
+    settings = load_settings("tiny")
+    definitions = build_definitions(settings)
+    graph = definitions.resolve_asset_graph()
+    order = [key for entry in agenda.agenda(settings) for key in agenda.keys_of(entry, definitions)]
+    last = {key: position for position, key in enumerate(order)}
+    for key, position in last.items():
+        for parent in graph.get(key).parent_keys & last.keys():
+            if (
+                graph.get(parent).is_partitioned == graph.get(key).is_partitioned
+                or not graph.get(parent).is_partitioned
+            ):
+                first_child = order.index(key)
+                assert order.index(parent) < first_child or parent in agenda.keys_of(
+                    Entry(asset="records"), definitions
+                )
+            else:
+                assert last[parent] < position, (parent, key)
+
+
+def test_an_encoder_is_not_asked_what_only_a_decoder_can_answer() -> None:
+    settings = load_settings("tiny")
+    (encoder,) = (name for name, variant in settings.variants.items() if variant.architecture == "encoder")
+    assets = list(agenda.assets_of(settings, encoder))
+    assert "finetuned_readmission" in assets
+    assert not {"zero_shot_evaluation", "answer_perplexity", "finetuned_joint"} & set(assets)
+
+
+def test_the_clock_knows_what_is_left(tmp_path: Path) -> None:
+    clock = Clock.read(tmp_path / "seconds.json")
+    one, two = (Entry(asset="finetuned_joint", partition=key) for key in ("a", "b"))
+    assert clock.left([one]) is None
+    clock.note(one, 100.0, reused=False)
+    clock.note(one, 1.0, reused=True)
+    clock.note(Entry(asset="report"), 20.0, reused=False)
+    again = Clock.read(tmp_path / "seconds.json")
+    # Of itself; of the same asset; of any asset.
+    assert again.left([one]) == 100
+    assert again.left([two]) == 100
+    assert again.left([Entry(asset="claims")]) == 60
+    assert again.left([one, two, Entry(asset="report")]) == 220
+    (tmp_path / "seconds.json").write_text("{")
+    assert Clock.read(tmp_path / "seconds.json").known == {}
