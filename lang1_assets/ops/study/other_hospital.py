@@ -73,9 +73,10 @@ def tasks_there(studied: Studied) -> list[str]:
 
 
 def tasks_with(studied: Studied, recipe: str) -> list[str]:
-    """Those of `tasks_there` that some base was finetuned on in this way."""
+    """Those that some base was finetuned on in this way, or is to be by the profile."""
     modes = {cell.trained_on for cell in studied.of("elsewhere")}
-    return [task for task in tasks_there(studied) if recipe.format(task) in modes]
+    modes |= {name.split("/")[-1] for name in studied.missing if name.startswith("elsewhere_evaluation/")}
+    return [task for task in REMEDE if recipe.format(task) in modes]
 
 
 Compared = tuple[Base | None, str, Base | None, str, Region]
@@ -111,18 +112,18 @@ def transfers(studied: Studied) -> list[Weighed]:
     ours = studied.ours
     near = Region(lower=-SMALL)
     pairs: list[Compared] = [(ours, HERE, ours, "zero_shot", ABOVE), (ours, HERE, ours, THERE, near)]
-    return on_tasks(studied, tasks_there(studied), pairs)
+    return on_tasks(studied, tasks_with(studied, THERE), pairs)
 
 
 def clinical_is_better(studied: Studied) -> list[Weighed]:
     ours, generalist = studied.ours, generalist_of(studied)
     pairs: list[Compared] = [(ours, recipe, generalist, recipe, ABOVE) for recipe in (HERE, THERE)]
-    return on_tasks(studied, tasks_there(studied), pairs)
+    return on_tasks(studied, tasks_with(studied, THERE), pairs)
 
 
 def generalist_gains(studied: Studied) -> list[Weighed]:
     base = generalist_of(studied)
-    return on_tasks(studied, tasks_there(studied), [(base, HERE, base, THERE, ABOVE)])
+    return on_tasks(studied, tasks_with(studied, THERE), [(base, HERE, base, THERE, ABOVE)])
 
 
 def matched_is_no_better(studied: Studied) -> list[Weighed]:
@@ -132,7 +133,7 @@ def matched_is_no_better(studied: Studied) -> list[Weighed]:
 
 def clinical_does_not_gain(studied: Studied) -> list[Weighed]:
     ours = studied.ours
-    return on_tasks(studied, tasks_there(studied), [(ours, HERE, ours, THERE, BELOW)])
+    return on_tasks(studied, tasks_with(studied, THERE), [(ours, HERE, ours, THERE, BELOW)])
 
 
 SHARED = "95 % interval shared among the comparisons (Bonferroni), resampled by patient"

@@ -23,6 +23,7 @@ from lang1_assets.ops.study.cells import Cell
 
 MIN_EVENTS = 5
 """Notes that are not of the commonest class: with fewer, resamples of an AUROC say nothing about its error."""
+DIGITS = 12
 MAX_LEFT_OUT = 0.05
 """Share of resamples that may lack an AUROC, because a class is not in them."""
 
@@ -65,14 +66,19 @@ def estimate(terms: Sequence[Term], *, level: float, num_resamples: int, seed: i
     values = aurocs(samples, [np.ones((1, len(sample.labels))) for sample in samples])[0]
     if not np.isfinite(values).all():
         raise StudyError(f"one class only of {', '.join(sample.name for sample in samples)}; use a larger test")
-    sums = np.concatenate([block @ weights for block in resampled(samples, num_resamples, seed)])
+    # Rounded: a difference of equal models is 0, and not 1e-17 on one side of it.
+    sums = np.concatenate([block @ weights for block in resampled(samples, num_resamples, seed)]).round(DIGITS)
     scored = sums[np.isfinite(sums)]
     if len(scored) < (1 - MAX_LEFT_OUT) * len(sums):
         raise StudyError(f"{len(sums) - len(scored)} of {len(sums)} resamples hold one class only; use a larger test")
     tail = (1 - level) / 2
     low, high = np.quantile(scored, [tail, 1 - tail]).tolist()
     return Estimate(
-        value=float(values @ weights), low=low, high=high, level=level, n=min(len(sample.labels) for sample in samples)
+        value=round(float(values @ weights), DIGITS),
+        low=low,
+        high=high,
+        level=level,
+        n=min(len(sample.labels) for sample in samples),
     )
 
 

@@ -1,0 +1,275 @@
+"""Each claim that is about AUROCs, on cells where it must hold, must not hold, and cannot be told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lang1_assets.ops.study.claim import Judged
+from lang1_assets.ops.study.evidence import judge
+from lang1_assets.ops.study.studies import ANALYSES, CLAIMS, STUDIES, from_json, to_json
+from lang1_assets.ops.tasks import REMEDE
+from tests.ops.study.planted import BAD, GOOD, NOTHING, Plan, studied
+
+QUESTIONS = {
+    question.claim.name: (question, study.name) for study in (*STUDIES, *ANALYSES) for question in study.questions
+}
+
+# Claim -> cells where it holds, where it does not, and the cell without which it cannot be told.
+CASES: dict[str, tuple[Plan, Plan, str]] = {
+    "zero_shot_is_weak": (
+        {
+            "ours/zero_shot": NOTHING,
+            "outside:big": {**dict.fromkeys(REMEDE, BAD), "mortality": 4.0},
+            "ours/joint": GOOD,
+        },
+        {"ours/zero_shot": GOOD, "ours/joint": BAD},
+        "ours/joint",
+    ),
+    "finetuned_exceeds_best_zero_shot": (
+        {"ours/zero_shot": NOTHING, "outside:big": BAD, "ours/joint": GOOD},
+        {
+            "ours/zero_shot": NOTHING,
+            "outside:big": {**dict.fromkeys(REMEDE, BAD), "mortality": 4.0},
+            "ours/joint": GOOD,
+        },
+        "ours/joint",
+    ),
+    "clinical_base_exceeds_generalist": (
+        {"ours/joint": GOOD, "generalist/joint": BAD},
+        {"ours/joint": GOOD, "generalist/joint": {**dict.fromkeys(REMEDE, BAD), "comorbidity": 4.0}},
+        "generalist/joint",
+    ),
+    "small_finetuned_exceeds_large_zero_shot": (
+        {"ours/joint": GOOD, "outside:big": BAD},
+        {"ours/joint": BAD, "outside:big": GOOD},
+        "outside:big",
+    ),
+    "finetuning_tokens_are_worth_more": (
+        {
+            "scaled:ours/1000/100/10": NOTHING,
+            "scaled:ours/1000/900/100": GOOD,
+            "scaled:ours/1900/100/10": NOTHING,
+            "scaled:ours/100/1900/100": GOOD,
+        },
+        {
+            "scaled:ours/1000/100/10": GOOD,
+            "scaled:ours/1000/900/100": NOTHING,
+            "scaled:ours/1900/100/10": GOOD,
+            "scaled:ours/100/1900/100": NOTHING,
+        },
+        "scaled:ours/1000/100/10",
+    ),
+    "pretraining_helps_with_all_labels": (
+        {"scaled:ours/1000/100/all": GOOD, "scaled:random/0/100/all": BAD},
+        {"scaled:ours/1000/100/all": BAD, "scaled:random/0/100/all": GOOD},
+        "scaled:random/0/100/all",
+    ),
+    "clinical_base_is_better_with_few_labels": (
+        {
+            "scaled:ours/1000/100/10": GOOD,
+            "scaled:generalist/1000/100/10": BAD,
+            "scaled:ours/1000/100/100": GOOD,
+            "scaled:generalist/1000/100/100": BAD,
+            "scaled:ours/1000/100/all": NOTHING,
+            "scaled:generalist/1000/100/all": GOOD,
+        },
+        {"scaled:ours/1000/100/10": BAD, "scaled:generalist/1000/100/10": GOOD},
+        "scaled:generalist/1000/100/10 scaled:generalist/1000/100/100",
+    ),
+    "clinical_base_needs_fewer_labels": (
+        {
+            "scaled:ours/1000/100/10": NOTHING,
+            "scaled:ours/1000/100/100": GOOD,
+            "scaled:generalist/1000/100/all": BAD,
+        },
+        {
+            "scaled:ours/1000/100/10": NOTHING,
+            "scaled:ours/1000/100/100": BAD,
+            "scaled:generalist/1000/100/all": GOOD,
+        },
+        "scaled:generalist/1000/100/all",
+    ),
+    "joint_exceeds_single": (
+        {
+            "ours/joint": {**dict.fromkeys(REMEDE, GOOD), "mortality": NOTHING},
+            **{f"ours/{task}": BAD for task in REMEDE},
+        },
+        {
+            "ours/joint": {**dict.fromkeys(REMEDE, BAD), "mortality": GOOD, "comorbidity": GOOD},
+            **{f"ours/{task}": 1.6 for task in REMEDE},
+        },
+        "ours/joint",
+    ),
+    "readmission_helps_the_others": (
+        {"ours/readmission": GOOD, "ours/zero_shot": NOTHING},
+        {"ours/readmission": {**dict.fromkeys(REMEDE, GOOD), "mortality": NOTHING}, "ours/zero_shot": BAD},
+        "ours/zero_shot",
+    ),
+    "mortality_helps_stay_and_not_the_reverse": (
+        {"ours/mortality": GOOD, "ours/length_of_stay": NOTHING, "ours/zero_shot": BAD},
+        {"ours/mortality": GOOD, "ours/length_of_stay": GOOD, "ours/zero_shot": BAD},
+        "ours/length_of_stay",
+    ),
+    "bases_transfer_differently": (
+        {
+            "ours/joint": GOOD,
+            "generalist/joint": BAD,
+            **{f"{base}/{task}": 1.6 for base in ("ours", "generalist") for task in REMEDE},
+        },
+        {
+            "ours/joint": GOOD,
+            "generalist/joint": GOOD,
+            **{f"{base}/{task}": 1.6 for base in ("ours", "generalist") for task in REMEDE},
+        },
+        "generalist/mortality",
+    ),
+    "finetuning_here_transfers_there": (
+        {"there:ours/readmission": GOOD, "there:ours/elsewhere_readmission": GOOD, "there:ours/zero_shot": NOTHING},
+        {"there:ours/readmission": BAD, "there:ours/elsewhere_readmission": GOOD, "there:ours/zero_shot": NOTHING},
+        "there:ours/zero_shot",
+    ),
+    "clinical_base_is_better_there": (
+        {
+            **{f"there:ours/{recipe}": GOOD for recipe in ("readmission", "elsewhere_readmission")},
+            **{f"there:generalist/{recipe}": BAD for recipe in ("readmission", "elsewhere_readmission")},
+        },
+        {
+            **{f"there:ours/{recipe}": BAD for recipe in ("readmission", "elsewhere_readmission")},
+            **{f"there:generalist/{recipe}": GOOD for recipe in ("readmission", "elsewhere_readmission")},
+        },
+        "there:generalist/readmission",
+    ),
+    "generalist_gains_from_more_labels": (
+        {"there:generalist/readmission": GOOD, "there:generalist/elsewhere_readmission": BAD},
+        {"there:generalist/readmission": BAD, "there:generalist/elsewhere_readmission": GOOD},
+        "there:generalist/elsewhere_readmission",
+    ),
+    "as_many_labels_remove_the_gain": (
+        {"there:generalist/matched_readmission": BAD, "there:generalist/elsewhere_readmission": BAD},
+        {"there:generalist/matched_readmission": GOOD, "there:generalist/elsewhere_readmission": BAD},
+        "there:generalist/matched_readmission",
+    ),
+    "clinical_base_prefers_labels_from_there": (
+        {"there:ours/readmission": BAD, "there:ours/elsewhere_readmission": GOOD},
+        {"there:ours/readmission": GOOD, "there:ours/elsewhere_readmission": BAD},
+        "there:ours/elsewhere_readmission",
+    ),
+    "performance_decays_with_time": (
+        {
+            "ours/joint": {
+                (task, split): GOOD if split == "test" else BAD
+                for task in REMEDE
+                for split in ("test", "temporal_2024")
+            }
+        },
+        {
+            "ours/joint": {
+                (task, split): BAD if split == "test" else GOOD
+                for task in REMEDE
+                for split in ("test", "temporal_2024")
+            }
+        },
+        "ours/joint",
+    ),
+    "decoder_decays_less_than_encoder": (
+        {
+            "older/readmission": GOOD,
+            "encoder/readmission": {("readmission", "test"): GOOD, ("readmission", "temporal_2024"): NOTHING},
+        },
+        {
+            "older/readmission": {("readmission", "test"): GOOD, ("readmission", "temporal_2024"): NOTHING},
+            "encoder/readmission": GOOD,
+        },
+        "encoder/readmission",
+    ),
+    "larger_is_better": (
+        {"ours/joint": GOOD, "small/joint": BAD},
+        {"ours/joint": BAD, "small/joint": GOOD},
+        "small/joint",
+    ),
+    "web_text_does_not_hurt": (
+        {"ours/joint": GOOD, "clinical/joint": GOOD},
+        {"ours/joint": BAD, "clinical/joint": GOOD},
+        "clinical/joint",
+    ),
+    "recent_clinical_text_helps": (
+        {"clinical/joint": GOOD, "older/joint": BAD},
+        {"clinical/joint": BAD, "older/joint": GOOD},
+        "older/joint",
+    ),
+    "decoder_exceeds_encoder": (
+        {"older/readmission": GOOD, "encoder/readmission": BAD},
+        {"older/readmission": BAD, "encoder/readmission": GOOD},
+        "older/readmission",
+    ),
+}
+# What holds of equal models too: of these a claim is that a difference is small, or on one side of a margin.
+HOLD_OF_EQUALS = {"web_text_does_not_hurt", "as_many_labels_remove_the_gain", "clinical_base_needs_fewer_labels"}
+OF_OTHER_NOTES = {"performance_decays_with_time"}
+"""Its two AUROCs are of different notes: they differ by chance."""
+
+
+def verdict(folder: Path, name: str, plan: Plan) -> Judged:
+    question, figure = QUESTIONS[name]
+    return judge(question, studied(folder, plan), figure)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_holds_where_it_must(name: str, tmp_path: Path) -> None:
+    judged = verdict(tmp_path, name, CASES[name][0])
+    assert judged.verdict == "holds", judged.numbers
+    assert judged.sources
+    assert all(detail["verdict"] in ("holds", "does not hold", "cannot tell") for detail in judged.details)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_does_not_hold_where_it_must_not(name: str, tmp_path: Path) -> None:
+    judged = verdict(tmp_path, name, CASES[name][1])
+    assert judged.verdict == "does not hold", judged.numbers
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_cannot_be_told_without_what_it_needs(name: str, tmp_path: Path) -> None:
+    holds, _, dropped = CASES[name]
+    gone = dropped.split()
+    judged = verdict(tmp_path, name, {key: signal for key, signal in holds.items() if key not in gone})
+    assert judged.verdict == "cannot tell", judged.numbers
+    assert "not" in judged.numbers.lower() or "Nothing" in judged.numbers
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - HOLD_OF_EQUALS - OF_OTHER_NOTES))
+def test_of_equal_models_no_difference_is_claimed(name: str, tmp_path: Path) -> None:
+    judged = verdict(tmp_path, name, dict.fromkeys(CASES[name][0], BAD))
+    assert judged.verdict == "cannot tell", judged.numbers
+
+
+def test_every_claim_is_written_once_and_tested_here_or_in_its_own_module() -> None:
+    names = [claim.name for claim in CLAIMS]
+    assert len(set(names)) == len(names) == 31
+    own = {
+        "comprehension_rises",
+        "zero_shot_does_not_rise",
+        "lower_perplexity_goes_with_higher_auroc",
+        "finetuned_is_well_calibrated",
+        "the_dead_stayed_shortly_or_long",
+        "long_stays_have_the_risk_of_short_ones",
+        "auroc_differs_among_groups",
+        "patient_overlap_changes_little",
+    }
+    assert set(names) == own | set(CASES)
+
+
+def test_a_verdict_survives_its_file(tmp_path: Path) -> None:
+    import json
+
+    judged: Any = verdict(tmp_path, "larger_is_better", CASES["larger_is_better"][0])
+    again = from_json(json.loads(json.dumps(to_json(judged), allow_nan=False)))
+    assert again == judged
+
+
+def test_a_class_of_few_notes_is_named_and_not_judged(tmp_path: Path) -> None:
+    question, figure = QUESTIONS["larger_is_better"]
+    judged = judge(question, studied(tmp_path, CASES["larger_is_better"][0], num_notes=8), figure)
+    assert judged.verdict == "cannot tell"
+    assert "score more notes" in judged.numbers
