@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lang1_assets.ops.comparison import on
 from lang1_assets.ops.metrics import Floats, calibration_curve, top_class_ece
 from lang1_assets.ops.metrics.calibration import NUM_BINS, error_bins
 from lang1_assets.ops.results import JOINT, labels_and_probabilities
@@ -15,7 +14,7 @@ from lang1_assets.ops.study.claim import Claim
 from lang1_assets.ops.study.evidence import Evidence, Lacking, Question, Region, Weighed, shared
 from lang1_assets.ops.study.figure import Figure, Point
 from lang1_assets.ops.study.points import title_of
-from lang1_assets.ops.study.resampling import read_predictions
+from lang1_assets.ops.study.resampling import predictions_on
 
 TOLERATED = 0.02
 """ECE above what a perfectly calibrated model of as many notes has."""
@@ -49,8 +48,7 @@ def models_of(studied: Studied, task: str) -> list[Cell]:
 
 
 def curve(studied: Studied, cell: Cell, task: str) -> list[Point]:
-    frame = on(read_predictions(cell.predictions), task, studied.split)
-    found = calibration_curve(*labels_and_probabilities(frame))
+    found = calibration_curve(*labels_and_probabilities(predictions_on(cell, task, studied.split)))
     kind = "joint" if cell.trained_on == JOINT else "single"
     values = zip(found.mean_predicted.tolist(), found.fraction_positive.tolist(), found.counts.tolist(), strict=True)
     note = ", ".join(errors(studied, cell, task))
@@ -93,7 +91,7 @@ def excess_error(studied: Studied, cell: Cell, task: str, level: float) -> Weigh
     row = cell.row(task, studied.split, ECE)
     if row is None or row["value"] is None or row["standard_deviation"] is None:
         return Lacking(about=about, why=f"{cell.source} has no calibration error")
-    labels, probabilities = labels_and_probabilities(on(read_predictions(cell.predictions), task, studied.split))
+    labels, probabilities = labels_and_probabilities(predictions_on(cell, task, studied.split))
     expected = float(np.mean(errors_of_perfect(probabilities, studied.num_resamples, studied.seed)))
     value = top_class_ece(labels, probabilities) - expected
     reach = float(norm.ppf(1 - (1 - level) / 2)) * row["standard_deviation"]

@@ -125,7 +125,7 @@ def sample_of(terms: Sequence[Term]) -> Sample:
 def aligned(terms: Sequence[Term]) -> list[pl.DataFrame]:
     """Predictions of each term, the same notes in the same order."""
     task, split = terms[0].task, terms[0].split
-    frames = [on(read_predictions(term.cell.predictions), task, split) for term in terms]
+    frames = [predictions_on(term.cell, task, split) for term in terms]
     for term, frame in zip(terms, frames, strict=True):
         if frame.is_empty():
             raise StudyError(f"{term.cell.source}: no note of {task}, {split}; evaluate the model on it")
@@ -140,9 +140,14 @@ def aligned(terms: Sequence[Term]) -> list[pl.DataFrame]:
     return [common.drop("label").join(frame, on="note_id", how="left", maintain_order="left") for frame in frames]
 
 
+def predictions_on(cell: Cell, task: str, split: str) -> pl.DataFrame:
+    """Rows of `schemas.PREDICTIONS`; read once, for most cells are in several sums."""
+    return _read(cell.predictions, cell.predictions.stat().st_mtime_ns, task, split)
+
+
 @lru_cache(maxsize=64)
-def read_predictions(path: Path) -> pl.DataFrame:
-    return pl.read_parquet(path)
+def _read(path: Path, changed: int, task: str, split: str) -> pl.DataFrame:
+    return on(pl.read_parquet(path), task, split)
 
 
 def resampled(samples: Sequence[Sample], num_resamples: int, seed: int) -> Iterator[Floats]:

@@ -1,0 +1,94 @@
+"""What emerges along a trajectory, planted: comprehension that rises, AUROC that does not or does."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lang1_assets.ops.study import emergence
+from lang1_assets.ops.study.cells import Trajectory
+from lang1_assets.ops.study.evidence import judge
+from tests.ops.study.planted import studied
+
+TOKENS = (500_000, 1_000_000, 1_500_000, 2_000_000)
+COMPREHENSION, ZERO_SHOT = emergence.QUESTIONS
+
+
+def row(name: str, tokens: int, value: float, reach: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "tokens": tokens,
+        "value": value,
+        "low": value - reach,
+        "high": value + reach,
+        "n": 500,
+        "chance": 0.5,
+    }
+
+
+def trajectory(rise: float, reach: float = 0.02, gain: dict[str, float] | None = None) -> Trajectory:
+    shares = [(tokens - TOKENS[0]) / (TOKENS[-1] - TOKENS[0]) for tokens in TOKENS]
+    rows = [row("comprehension", tokens, 0.5, reach) for tokens in TOKENS]
+    for task in ("readmission", "mortality"):
+        rows += [row(task, tokens, 0.5 + rise * share, reach) for tokens, share in zip(TOKENS, shares, strict=True)]
+    return Trajectory(model="ours", source="trajectory_evaluation/ours", rows=rows, gain=gain)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.1, 0.3, "holds"), (-0.3, -0.1, "does not hold"), (-0.1, 0.1, "cannot tell")]
+)
+def test_comprehension(low: float, high: float, verdict: str, tmp_path: Path) -> None:
+    held = trajectory(0, gain={"value": (low + high) / 2, "low": low, "high": high})
+    judged = judge(COMPREHENSION, studied(tmp_path, {}, trajectories=[held]), "emergence")
+    assert judged.verdict == verdict
+    assert judged.sources == ("trajectory_evaluation/ours",)
+
+
+@pytest.mark.parametrize(
+    ("rise", "reach", "verdict"),
+    [
+        (0.0, 0.02, "holds"),
+        (-0.2, 0.02, "holds"),
+        (0.2, 0.02, "does not hold"),
+        (0.0, 0.2, "cannot tell"),
+        (0.05, 0.01, "cannot tell"),
+    ],
+)
+def test_zero_shot(rise: float, reach: float, verdict: str, tmp_path: Path) -> None:
+    judged = judge(ZERO_SHOT, studied(tmp_path, {}, trajectories=[trajectory(rise, reach)]), "emergence")
+    assert judged.verdict == verdict, judged.numbers
+
+
+def test_without_a_trajectory_or_questions_nothing_is_told(tmp_path: Path) -> None:
+    for question in (COMPREHENSION, ZERO_SHOT):
+        judged = judge(question, studied(tmp_path, {}), "emergence")
+        assert judged.verdict == "cannot tell"
+        assert "trajectory_evaluation/ours was not evaluated" in judged.numbers
+    without = judge(COMPREHENSION, studied(tmp_path, {}, trajectories=[trajectory(0)]), "emergence")
+    assert "one checkpoint, or no questions" in without.numbers
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.3, 0.9), st.floats(0.01, 0.2)), min_size=3, max_size=6),
+    st.integers(1, 10_000),
+)
+def test_the_slope_is_that_of_weighted_least_squares(points: list[tuple[float, float]], step: int) -> None:
+    rows = [row("readmission", step * (place + 1), value, reach) for place, (value, reach) in enumerate(points)]
+    x = np.linspace(0, 1, len(points))
+    errors = np.array([reach for _, reach in points]) / 1.959963984540054
+    design = np.column_stack([np.ones(len(x)), x]) / errors[:, None]
+    inverse = np.linalg.inv(design.T @ design)
+    expected = inverse @ design.T @ (np.array([value for value, _ in points]) / errors)
+    value, error = emergence.slope(rows)
+    assert value == pytest.approx(expected[1], abs=1e-9)
+    assert error == pytest.approx(np.sqrt(inverse[1, 1]))
+
+
+def test_figures_have_a_line_a_variant_and_a_panel_a_task(tmp_path: Path) -> None:
+    comprehension, zero_shot = emergence.figures(studied(tmp_path, {}, trajectories=[trajectory(0.1)]))
+    assert [point.x for point in comprehension.points] == list(TOKENS)
+    assert {point.panel for point in zero_shot.points} == {"30-day readmission", "In-hospital mortality"}
+    assert emergence.figures(studied(tmp_path, {})) == ()
