@@ -28,6 +28,7 @@ CODE = [
     "lang1_assets.ops.perplexity",
     "lang1_assets.ops.model",
     "lang1_assets.ops.prompts",
+    "lang1_assets.ops.scoring",
     "lang1_assets.ops.tokenizer",
     "lang1_assets.ops.tasks",
     "lang1_assets.ops.bootstrap",

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import LlamaForCausalLM
 
 from lang1_assets.ops.bootstrap import percentile_interval, resample_weights
 from lang1_assets.ops.evaluation import ScoringConfig, load_for_scoring
@@ -26,6 +27,7 @@ from lang1_assets.ops.prompts import PromptError, PromptSet, build_prompts, read
 from lang1_assets.ops.scoring import pad_right
 from lang1_assets.ops.scoring.batches import by_length
 from lang1_assets.ops.scoring.letters import CPU_BATCH_TOKENS
+from lang1_assets.ops.scoring.packing import can_pack, pack_linears
 from lang1_assets.ops.tasks import TASKS, Task
 from lang1_assets.ops.tokenizer import encode_batch
 
@@ -72,6 +74,8 @@ def measure_perplexity(
 ) -> list[PerplexityRow]:
     """A decoder's Hugging Face folder on each task's examples file; a task without a note in the split is left out."""
     model = load_for_scoring(model_folder)
+    if isinstance(model, LlamaForCausalLM) and can_pack(model):
+        pack_linears(model.model)
     rows = []
     for name, path in examples.items():
         notes = read_examples(path, split, config.max_examples, config.seed)

@@ -118,6 +118,15 @@ def test_tasks_of_a_file_and_those_without_notes(model_folder: Path, tmp_path: P
     rows = measure_perplexity(model_folder, files, "test", CONFIG, 50, said.append)
     assert [(row["task"], row["n"]) for row in rows] == [("mortality", SPLIT_SIZES["test"])]
     assert len(said) == 1
+    # What is fast about it changes nothing.
+    model, notes = (
+        AutoModelForCausalLM.from_pretrained(model_folder),
+        pl.read_parquet(files["mortality"]).filter(split="test"),
+    )
+    plain = answer_losses(model, model_folder, TASKS["mortality"], notes["text"], notes["label"], CONFIG)
+    assert rows[0]["perplexity"] == pytest.approx(
+        perplexity_row("mortality", "test", plain, 50, 3)["perplexity"], rel=1e-5
+    )
     texts = synthetic_examples("mortality")["text"]
     assert not any(text in line for text in texts for line in said)
 
