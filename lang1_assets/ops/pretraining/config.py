@@ -9,7 +9,6 @@ from typing import Any, Literal
 from lang1_assets.ops.model import ModelShape
 from lang1_assets.ops.training.config import TrainingConfig
 
-
 ObjectiveName = Literal["next_token", "masked_token"]
 
 

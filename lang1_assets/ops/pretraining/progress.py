@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lang1_assets.ops.encoder.masking import num_masked
 from lang1_assets.ops.model import ModelShape
 from lang1_assets.ops.pretraining.batches import Batches
 from lang1_assets.ops.pretraining.config import LoopState, PretrainConfig
@@ -38,6 +39,14 @@ def flops_per_token(num_parameters: int, shape: ModelShape) -> float:
     return 6 * num_parameters + 12 * shape.num_hidden_layers * shape.hidden_size * shape.context_length
 
 
+def parameters_a_token(config: PretrainConfig, num_parameters: int) -> int:
+    """The N of `flops_per_token`: an encoder's output layer, which is its embedding, is computed for the masked tokens alone."""
+    if config.objective == "next_token":
+        return num_parameters
+    share = num_masked(config.shape.context_length) / config.shape.context_length
+    return num_parameters - round((1 - share) * config.vocab_size * config.shape.hidden_size)
+
+
 def peak_flops(device: torch.device) -> float | None:
     """Of one device of this kind in dense bf16; None where that is not known."""
     if device.type != "cuda":
@@ -53,7 +62,7 @@ class Progress:
         self._config = config
         self._world = world
         self._reporter = reporter
-        self._flops_per_token = flops_per_token(num_parameters, config.shape)
+        self._flops_per_token = flops_per_token(parameters_a_token(config, num_parameters), config.shape)
         self._peak_flops = peak_flops(world.device)
 
     def log(self, engine: Any, state: LoopState, interval: Interval, batches: Batches) -> None:

@@ -21,6 +21,8 @@ from lang1_assets.ops.pretraining.batches import Batches
 from lang1_assets.ops.pretraining.loop import open_mixture
 from lang1_assets.ops.pretraining.objective import MaskedToken, objective_of
 from lang1_assets.ops.pretraining.preflight import num_parameters
+from lang1_assets.ops.pretraining.progress import parameters_a_token
+from lang1_assets.ops.pretraining.start import starting_model
 from lang1_assets.ops.shards import TokenShards
 from lang1_assets.ops.training.checkpoints import finished
 from lang1_assets.ops.training.world import World
@@ -148,9 +150,15 @@ def test_an_encoder_is_not_asked_and_starts_from_no_decoder(masked: dict[str, An
         read_config({**masked, "monitoring": {**looked_at, "note_tokens": 1, "batch_size": 1}})
 
 
-def test_the_random_weights_are_the_encoder_s(masked: dict[str, Any], vocab_size: int) -> None:
-    from lang1_assets.ops.pretraining.start import starting_model
+def test_an_output_layer_that_is_not_computed_is_no_work(masked: dict[str, Any], config: dict[str, Any]) -> None:
+    """Of the 32 tokens of a window five are masked; what else an encoder has works on each of them."""
+    read = read_config(masked)
+    output = read.vocab_size * read.shape.hidden_size
+    assert parameters_a_token(read, 100_000) == 100_000 - round(output * 27 / 32)
+    assert parameters_a_token(read_config(config), 100_000) == 100_000
 
+
+def test_the_random_weights_are_the_encoder_s(masked: dict[str, Any], vocab_size: int) -> None:
     expected = build_encoder(ModelShape(**masked["shape"]), vocab_size, masked["seed"])
     found = starting_model(read_config(masked))
     assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
