@@ -11,6 +11,7 @@ from dagster_dbt import DbtCliResource
 
 from lang1_assets import (
     analyze,
+    baselines,
     checks,
     clean,
     compare,
@@ -82,6 +83,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         scale,
         analyze,
         compare,
+        baselines,
         leaderboard,
         harness,
         trajectory,

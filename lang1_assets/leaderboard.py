@@ -10,6 +10,7 @@ import polars as pl
 
 from lang1_assets import scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
+from lang1_assets.ops.baselines import BASELINES
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -19,7 +20,7 @@ from lang1_assets.supplied import supplied_examples
 
 GROUP = "evaluate"
 ENTRIES_FILE = "leaderboard.json"
-OUTSIDE, SERVED = "outside_evaluation", "served_evaluation"
+OUTSIDE, SERVED, BASELINE = "outside_evaluation", "served_evaluation", "baseline_evaluation"
 CODE = [
     "lang1_assets.leaderboard",
     "lang1_assets.ops.leaderboard",
@@ -39,7 +40,11 @@ def build_assets(settings: Settings) -> list[Any]:
 def leaderboard(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="leaderboard",
-        deps=[*(f"{mode}_evaluation" for mode in modes_of(settings)), *dict.fromkeys(asset_of(settings).values())],
+        deps=[
+            *(f"{mode}_evaluation" for mode in modes_of(settings)),
+            *dict.fromkeys(asset_of(settings).values()),
+            BASELINE,
+        ],
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"scikitlearn"},
@@ -104,6 +109,7 @@ def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[Artifact]:
     """Whatever was evaluated so far."""
     names = [f"{mode}_evaluation/{variant}" for variant in settings.variants for mode in modes_of(settings)]
     names += [f"{asset}/{model}" for model, asset in asset_of(settings).items()]
+    names += [f"{BASELINE}/{name}" for name in BASELINES]
     for name in names:
         artifact = store.find(name)
         if artifact is not None:
@@ -144,10 +150,11 @@ def stale_tasks(store: ArtifactStore, found: Sequence[Artifact], split: str) -> 
 
 
 def other_prompts(found: Sequence[Artifact], split: str) -> list[str]:
-    """Evaluations whose notes were cut elsewhere, or whose prompts differ where they should not."""
+    """Evaluations whose notes were cut elsewhere, or whose prompts differ where they should not; baselines have no prompts."""
     records = {artifact.name: read_record(artifact) for artifact in found}
+    records = {name: record for name, record in records.items() if record["kind"] != scored.BASELINE}
     cuts = {name: record["parameters"]["note_tokens"] for name, record in records.items()}
-    usual = max(set(cuts.values()), key=list(cuts.values()).count)
+    usual = max(set(cuts.values()), key=list(cuts.values()).count, default=None)
     said = [f"{name}: notes of {cut} tokens, the others of {usual}" for name, cut in cuts.items() if cut != usual]
     for task in TASKS:
         # The same tokenizer, form, cut and number of notes: then it is the same text.

@@ -46,6 +46,8 @@ MEASURING_CODE = [
     "lang1_assets.ops.metrics",
     "lang1_assets.ops.bootstrap",
 ]
+BASELINE, SINGLE_TASK = "baseline", "single_task"
+"""Kind and mode of a baseline, which is a model a task."""
 CHECKS = ("probabilities_are_valid", "not_too_good_to_be_true")
 
 
@@ -58,7 +60,7 @@ class Subject:
     mode: str
     """`zero_shot`, or the recipe that it was finetuned with."""
     kind: str
-    """`variant`, or the `kind` of an outside model."""
+    """`variant`, `baseline`, or the `kind` of an outside model."""
     detail: str = ""
     """What tells it from others of this name and mode: a checkpoint, a number of labelled notes."""
 
@@ -78,8 +80,9 @@ class Evaluation:
     subject: Subject
     splits: Sequence[str]
     score: Callable[[], "Scored"]
-    hashes: Callable[[], Mapping[str, str]]
-    """`model_sha256` and `tokenizer_sha256`; asked for after scoring, because weights take their time to read."""
+    hashes: Callable[[], Mapping[str, Any]]
+    """`model_sha256` and `tokenizer_sha256`, of a baseline also what it learned from; asked for after scoring, because weights
+    take their time to read."""
     parameters: Mapping[str, Any]
     """Besides those that all share; what decides the probabilities."""
     code: Sequence[str] = ()

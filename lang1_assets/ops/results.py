@@ -29,6 +29,8 @@ Mode = Literal["zero_shot", "finetuned"]
 ZERO_SHOT: Mode = "zero_shot"
 FINETUNED: Mode = "finetuned"
 JOINT = "joint"
+OWN_TASK = "single_task"
+"""Trained on, of a baseline: it is a model a task, and each row's was trained on the row's own."""
 HEADLINE_SPLIT = "temporal_2024"
 """The split that every headline number of the paper is on (5.5); a source without temporal splits has `test`."""
 
@@ -112,7 +114,7 @@ def result_rows(
             row: ResultRow = {
                 "model": model,
                 "mode": mode,
-                "trained_on": trained_on,
+                "trained_on": str(task) if trained_on == OWN_TASK else trained_on,
                 "task": str(task),
                 "split": str(split),
                 "metric": metric,

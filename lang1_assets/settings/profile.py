@@ -101,6 +101,7 @@ class Settings(Section):
                 "attrition",
                 "zero_shot",
                 "outside",
+                "baseline",
                 "served",
                 "landed",
                 "trajectory",
