@@ -13,6 +13,7 @@ from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
+from lang1_assets.supplied import require_decoder
 
 GROUP = "study"
 WIDE_PICTURE, NARROW_PICTURE = "figure.png", "figure-phone.png"
@@ -48,6 +49,7 @@ def memorization(settings: Settings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
     ) -> dg.MaterializeResult:
         key = context.partition_key
+        require_decoder(settings, key, "measure of what is memorized")
         model, tokens = store.get(f"pretrained_model/{key}"), store.get("tokenizer")
         corpora = [corpus for corpus in CLINICAL if corpus in settings.variants[key].mixture]
         inputs = [model, tokens, *(store.get(f"{corpus}_tokens") for corpus in corpora)]
