@@ -12,6 +12,7 @@ import polars as pl
 
 from lang1_assets.materialization import RESEARCH_OWNER, materialized
 from lang1_assets.ops.tasks import TASKS
+from lang1_assets.reported import ASSETS, Made, made_so_far, parts_of
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, lang1_home
@@ -19,6 +20,13 @@ from lang1_assets.settings import Settings, lang1_home
 GROUP = "report"
 ZERO_SHOT = "zero_shot"
 RESULTS_FILE = "results.json"
+CODE = [
+    "lang1_assets.ops.report",
+    "lang1_assets.ops.results",
+    "lang1_assets.ops.paper_tables",
+    "lang1_assets.ops.figures",
+    *(f"lang1_assets.ops.study.{name}" for name in ("pictures", "bar_panel", "line_panel", "heatmap_panel", "look")),
+]
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -35,11 +43,13 @@ def report(settings: Settings) -> dg.AssetsDefinition:
             "corpus_statistics",
             "cohort_counts",
             "rejects",
+            *ASSETS,
         ],
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"html"},
-        description="One page: AUROC of zero-shot, finetuned and oracle, calibration, drift, cohorts beside Tables B1-B7.",
+        description="One page: what of the paper's findings holds here, every study's figure, AUROC beside the oracle, "
+        "cohorts beside Tables B1-B7, model cards.",
         check_specs=[dg.AssetCheckSpec("every_number_has_its_origin", asset="report")],
     )
     def _report(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
@@ -49,22 +59,22 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         shared = [store.get(name) for name in ("warehouse", "clean_notes", *(f"{task}_examples" for task in TASKS))]
         models = [store.get(f"pretrained_model/{variant}") for variant in dict.fromkeys(v for _, v in found)]
         trajectories = [item for model in models if (item := trajectory_of(store, model))]
-        board = store.find("leaderboard")
-        inputs = [*found.values(), *shared, *models, *trajectories, *([board] if board else [])]
+        board, made = store.find("leaderboard"), made_so_far(store, settings)
+        inputs = [*found.values(), *shared, *models, *trajectories, *([board] if board else []), *made.artifacts]
 
         def make(work: Path) -> dict[str, Any]:
             # Jinja and scipy take their time to import; the definitions do without them.
             from lang1_assets.ops.report import write_report
 
-            data = gather(settings, store, tracking, found, models, inputs, leaderboard_entries(board))
+            data = gather(settings, store, tracking, found, models, inputs, leaderboard_entries(board), made)
             write_report(data, work)
-            return {"num_rows": len(data.rows), "num_models": len(models)}
+            return {"num_rows": len(data.rows), "num_models": len(models), "num_studies": len(made.studies)}
 
         artifact = store.build(
             "report",
             make,
             inputs=inputs,
-            code=["lang1_assets.ops.report", "lang1_assets.ops.results", "lang1_assets.ops.paper_tables"],
+            code=CODE,
             on_wait=context.log.warning,
         )
         publish(artifact)
@@ -104,6 +114,7 @@ def gather(
     models: list[Artifact],
     inputs: list[Artifact],
     leaderboard: tuple[Any, ...],
+    made: Made,
 ) -> Any:
     from lang1_assets.ops.report import ReportData, sources
 
@@ -131,6 +142,7 @@ def gather(
         headline_split=settings.cohorts.headline_split,
         splits=settings.cohorts.split_names,
         switched_off=switched_off(store),
+        **parts_of(made, tracking),
     )
 
 
@@ -188,7 +200,8 @@ def artifact_link(artifact: Artifact, tracking: Tracking) -> Any:
     from lang1_assets.ops.report import ArtifactLink
 
     # The tables that dbt builds are one artifact and many assets; its staging table stands for them.
-    key = "stg_notes" if artifact.name == "warehouse" else artifact.name.split("/")[0]
+    parts = ["stg_notes"] if artifact.name == "warehouse" else artifact.name.split("/")
+    key = parts[1] if parts[0] == "study" else parts[0]
     return ArtifactLink(
         name=artifact.name,
         asset_key=key,

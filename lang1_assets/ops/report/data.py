@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from lang1_assets.ops.bootstrap import NUM_RESAMPLES
 from lang1_assets.ops.leaderboard import Entry
+from lang1_assets.ops.report.study_data import CardText, Memorized, StudyResult
 from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow
 from lang1_assets.ops.schemas import SPLITS
+from lang1_assets.ops.study.claim import Judged
 from lang1_assets.ops.tasks import TASKS, Task
 
 COMPREHENSION = "comprehension"
@@ -183,6 +185,11 @@ class ReportData:
     rejects: tuple[RejectCount, ...] = ()
     loss_curves: tuple[LossCurve, ...] = ()
     trajectory: tuple[TrajectoryPoint, ...] = ()
+    studies: tuple[StudyResult, ...] = ()
+    """Of the paper's figures, in its order."""
+    claims: tuple[Judged, ...] = ()
+    memorized: tuple[Memorized, ...] = ()
+    cards: tuple[CardText, ...] = ()
     dagster_url: str | None = None
     mlflow_url: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -205,6 +212,10 @@ class ReportData:
     def tasks(self) -> dict[str, Task]:
         """The tasks that the source can supply; only these have rows, charts and cohorts on the page."""
         return {name: task for name, task in TASKS.items() if name not in self.switched_off}
+
+    @property
+    def study_names(self) -> frozenset[str]:
+        return frozenset(study.name for study in self.studies)
 
     @property
     def comprehension(self) -> tuple[TrajectoryPoint, ...]:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from lang1_assets.ops.report import sections as parts
 from lang1_assets.ops.report.data import ReportData
+from lang1_assets.ops.report.layout import Section, all_tables
+from lang1_assets.ops.report.sections import build_sections
+from lang1_assets.ops.report.study_sections import study_hint
 from lang1_assets.ops.report.summary import summary, tiles
 from lang1_assets.ops.report.svg import Canvas
 from lang1_assets.ops.report.tables import Cell, Table
@@ -24,19 +26,20 @@ MARKDOWN_ROWS = 60
 
 def write_report(data: ReportData, folder: Path) -> None:
     """Write the three files into an existing folder."""
-    sections = parts.build_sections(data)
+    sections = build_sections(data)
     (folder / PAGE_FILE).write_text(render_page(data, sections), encoding="utf-8")
     (folder / MARKDOWN_FILE).write_text(render_markdown(data, sections), encoding="utf-8")
     write_results(folder / RESULTS_FILE, data.rows, data.switched_off)
 
 
-def render_page(data: ReportData, sections: list[parts.Section]) -> str:
+def render_page(data: ReportData, sections: list[Section]) -> str:
     """One HTML page that needs nothing else: no script, no font, no image from anywhere."""
     return _template().render(
         data=data,
         sections=sections,
         summary=summary(data),
         tiles=tiles(data),
+        hint=study_hint(data).split("`"),
         banner=SYNTHETIC_BANNER,
         legend_mark=legend_mark,
     )
@@ -61,13 +64,15 @@ def legend_mark(shape: str, css: str) -> str:
     return f'<svg viewBox="0 0 16 16" aria-hidden="true">{"".join(canvas.elements)}</svg>'
 
 
-def render_markdown(data: ReportData, sections: list[parts.Section]) -> str:
+def render_markdown(data: ReportData, sections: list[Section]) -> str:
     """The page without its charts."""
     lines = [f"# {data.title}", ""]
     if data.is_synthetic:
         lines += [f"> **{SYNTHETIC_BANNER}**", ""]
     lines += [summary(data), "", f"Profile `{data.profile}`, model `{data.model}`, made {data.created}.", ""]
-    for section, found in parts.all_tables(sections):
+    hint = study_hint(data)
+    lines += [hint, ""] if hint else []
+    for section, found in all_tables(sections):
         lines += [f"## {section.title}", "", *(line for text in section.text for line in (text, ""))]
         lines += [line for note in section.missing for line in (f"*{note}*", "")]
         lines += [line for each in found for line in (*markdown_lines(each), "")]

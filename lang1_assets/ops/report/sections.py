@@ -2,60 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from lang1_assets.ops.leaderboard import HEADER, cells
 from lang1_assets.ops.report import figures, pretraining_figures, result_tables, run_tables
 from lang1_assets.ops.report.data import ReportData, split_title
 from lang1_assets.ops.report.figures import ORACLE_BAR, ORACLE_SERIES, TRAINED_SERIES, Series
+from lang1_assets.ops.report.layout import Drawing, Section
 from lang1_assets.ops.report.run_tables import SIGNIFICANCE
+from lang1_assets.ops.report.study_sections import (
+    cards_section,
+    claims_section,
+    memorization_section,
+    studies_section,
+)
 from lang1_assets.ops.report.summary import headline_rows
-from lang1_assets.ops.report.tables import Table, table
+from lang1_assets.ops.report.tables import table
 from lang1_assets.ops.results import JOINT, switched_off_lines
 from lang1_assets.ops.tasks import REMEDE, TASKS
 
 
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A chart, or several small ones side by side; `narrow` replaces `wide` on a phone."""
-
-    caption: str
-    wide: tuple[str, ...] = ()
-    is_small: bool = False
-    """One panel a task, which stays small where there is one task."""
-    narrow: str = ""
-    legend: tuple[Series, ...] = ()
-    numbers: Table | None = None
-    """The same numbers, folded below the chart."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """One part of the page."""
-
-    anchor: str
-    title: str
-    text: tuple[str, ...] = ()
-    figures: tuple[Figure, ...] = ()
-    tables: tuple[Table, ...] = ()
-    folded: tuple[Table, ...] = ()
-    """Long tables, closed until asked for."""
-    missing: tuple[str, ...] = ()
-
-
 def build_sections(data: ReportData) -> list[Section]:
-    return [
+    """In reading order; what a study shows has no section of its own beside it."""
+    found = [
+        claims_section(data),
         results_section(data),
+        studies_section(data),
         leaderboard_section(data),
-        drift_section(data),
-        calibration_section(data),
+        drift_section(data) if "temporal_decay" not in data.study_names else None,
+        calibration_section(data) if "calibration" not in data.study_names else None,
         pretraining_section(data),
-        trajectory_section(data),
+        trajectory_section(data) if "emergence" not in data.study_names else None,
+        memorization_section(data),
         cohorts_section(data),
         quality_section(data),
+        cards_section(data),
         provenance_section(data),
     ]
+    return [section for section in found if section is not None]
 
 
 def series_of(data: ReportData, oracle: Series | None) -> tuple[Series, ...]:
@@ -83,7 +65,7 @@ def results_section(data: ReportData) -> Section:
         if has_oracle(data)
         else ""
     )
-    chart = Figure(
+    chart = Drawing(
         caption=f"AUROC on the {data.headline_title}. Lines are 95% intervals from resampling the notes.{band}",
         wide=(figures.auroc_chart(data, is_narrow=False),),
         narrow=figures.auroc_chart(data, is_narrow=True),
@@ -162,7 +144,7 @@ def drift_section(data: ReportData) -> Section:
     panels = figures.drift_panels(data)
     if not panels:
         return Section(anchor="drift", title="Temporal drift", missing=("No results to compare over time.",))
-    figure = Figure(
+    figure = Drawing(
         caption=_drift_caption(data),
         wide=tuple(panels),
         is_small=True,
@@ -186,7 +168,7 @@ def calibration_section(data: ReportData) -> Section:
     panels = figures.calibration_panels(data)
     if not panels:
         return Section(anchor="calibration", title="Calibration", missing=("No calibration curve for this model.",))
-    figure = Figure(
+    figure = Drawing(
         caption=f"Observed frequency against mean predicted probability on the {data.headline_title}, 15 bins; a larger "
         "point stands for more predictions. With more than two classes, all one-versus-rest predictions are pooled.",
         wide=tuple(panels),
@@ -210,7 +192,7 @@ def pretraining_section(data: ReportData) -> Section:
     drawn, missing = [], []
     if data.loss_curves:
         drawn.append(
-            Figure(
+            Drawing(
                 caption="Loss on training batches and on held-out text.",
                 wide=(pretraining_figures.loss_chart(data.loss_curves),),
                 numbers=run_tables.loss_table(data),
@@ -232,7 +214,7 @@ def trajectory_section(data: ReportData) -> Section:
     drawn, missing = [], []
     if data.comprehension:
         drawn.append(
-            Figure(
+            Drawing(
                 caption="Zero-shot accuracy on multiple-choice questions along the checkpoints, with 95% intervals (Fig. 3a).",
                 wide=(pretraining_figures.comprehension_chart(data),),
                 numbers=run_tables.trajectory_table(
@@ -246,7 +228,7 @@ def trajectory_section(data: ReportData) -> Section:
     if by_task:
         points = [point for found in by_task.values() for point in found]
         drawn.append(
-            Figure(
+            Drawing(
                 caption=f"Zero-shot AUROC on notes of the {data.headline_title} along the checkpoints, with 95% intervals "
                 "(Fig. 3b).",
                 wide=(pretraining_figures.zero_shot_chart(data),),
@@ -289,14 +271,10 @@ def _cohorts_text(data: ReportData) -> str:
 
 
 def quality_section(data: ReportData) -> Section:
-    made: list[Table] = []
-    missing: list[str] = []
-    (
-        made.append(run_tables.stages_table(data.stages))
-        if data.stages
-        else missing.append("No counts of rows in and out.")
-    )
-    (made.append(run_tables.rejects_table(data)) if data.rejects else missing.append("No rejected rows are recorded."))
+    made = [run_tables.stages_table(data.stages)] if data.stages else []
+    made += [run_tables.rejects_table(data)] if data.rejects else []
+    missing = ["No counts of rows in and out."] if not data.stages else []
+    missing += ["No rejected rows are recorded."] if not data.rejects else []
     return Section(
         anchor="quality",
         title="Data quality",
@@ -317,11 +295,3 @@ def provenance_section(data: ReportData) -> Section:
         ),
         tables=(run_tables.provenance_table(data),),
     )
-
-
-def all_tables(sections: Sequence[Section]) -> list[tuple[Section, list[Table]]]:
-    """Each section with every table it holds, in order."""
-    return [
-        (section, [*(f.numbers for f in section.figures if f.numbers), *section.tables, *section.folded])
-        for section in sections
-    ]

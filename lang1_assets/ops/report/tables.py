@@ -18,6 +18,8 @@ class Cell:
     """Outside sampling error of what it stands beside."""
     shade: float | None = None
     """0 to 1: how strongly the cell is tinted, in a matrix."""
+    tone: str = ""
+    """`good`, `bad` or `open`: a verdict, whose words say the same."""
 
 
 Content = Cell | str | int | float | None
@@ -34,6 +36,8 @@ class Table:
     """Leading columns that hold names; the others hold numbers and are set flush right."""
     reference: frozenset[int] = frozenset()
     """Columns that print what ours is compared with; set in a softer tone."""
+    is_prose: bool = False
+    """Cells hold sentences, which wrap."""
 
 
 def table(
@@ -42,6 +46,7 @@ def table(
     rows: Iterable[Sequence[Content]],
     num_labels: int = 1,
     reference: Sequence[int] = (),
+    is_prose: bool = False,
 ) -> Table:
     """A table of these values, without the columns that hold nothing at all."""
     cells = [[as_cell(value) for value in row] for row in rows]
@@ -56,6 +61,7 @@ def table(
         rows=tuple(tuple(row[column] for column in kept) for row in cells),
         num_labels=num_labels,
         reference=frozenset(place for place, column in enumerate(kept) if column in reference),
+        is_prose=is_prose,
     )
 
 

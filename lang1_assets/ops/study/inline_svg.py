@@ -10,11 +10,12 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 NUMBERS = frozenset({"d", "x", "y", "transform"})
 
 
-def inline_svg(drawn: bytes, *, key: str, title: str, description: str) -> str:
+def inline_svg(drawn: bytes, *, key: str, width: float, title: str, description: str) -> str:
     """The element alone, as wide as its place allows.
 
     Args:
         drawn: what matplotlib saved.
+        width: CSS pixels; it is never shown larger.
         key: tells this picture from every other of the page; its ids are made from it.
     """
     root = ElementTree.fromstring(drawn)
@@ -28,7 +29,7 @@ def inline_svg(drawn: bytes, *, key: str, title: str, description: str) -> str:
         root.attrib.pop(name, None)
     root.set("role", "img")
     root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
-    root.set("style", "stroke-linejoin:round;stroke-linecap:butt")
+    root.set("style", f"stroke-linejoin:round;stroke-linecap:butt;max-width:{width:.0f}px")
     for place, (tag, words) in enumerate((("title", title), ("desc", description))):
         element = ElementTree.Element(f"{{{SVG}}}{tag}", id=f"{prefix}-{tag}")
         element.text = words

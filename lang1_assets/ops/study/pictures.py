@@ -57,13 +57,15 @@ def draw_titled(sheet: Sheet, corner: tuple[float, float], width: float, figure:
 
 def draw_svg(figure: Figure, *, wide: bool, is_synthetic: bool) -> str:
     """The chart alone as an element of a page, which has title and caption as text of its own."""
-    sheet = Sheet(width=WIDE if wide else NARROW)
+    widest = LONE_WIDTH + 2 * MARGIN if is_one_chart(figure) else WIDE
+    sheet = Sheet(width=widest if wide else NARROW)
     draw_body(sheet, (MARGIN, 0), sheet.width - 2 * MARGIN, figure)
     if is_synthetic:
         sheet.caption("", is_synthetic)
     return inline_svg(
         sheet.render("svg", ""),
         key=f"{figure.to_json()} {wide}",
+        width=sheet.width,
         title=f"{figure.title} ({SYNTHETIC.split(':')[0].lower()})" if is_synthetic else figure.title,
         description=describe(figure),
     )

@@ -10,19 +10,26 @@ import polars as pl
 from lang1_assets.ops import paper_tables, schemas
 from lang1_assets.ops.leaderboard import Entry, Evaluated, leaderboard
 from lang1_assets.ops.report import (
+    STUDIES,
     ArtifactLink,
+    CardText,
     CohortCount,
     LossCurve,
+    Memorized,
     ModelSummary,
     RejectCount,
     ReportData,
     StageCount,
+    StudyResult,
     TrajectoryPoint,
     cohort_counts,
     task_calibrations,
 )
 from lang1_assets.ops.results import ResultRow, result_rows
+from lang1_assets.ops.study.claim import Claim, Judged, Verdict
+from lang1_assets.ops.study.figure import Figure
 from lang1_assets.ops.tasks import TASKS
+from tests.ops.study.sample import band, every_figure, zero_shot_of_many_models
 
 MODEL = "lang1-tiny-notesplus-webtexts"
 TEST_SPLITS = ("test", "temporal_2021", "temporal_2024")
@@ -286,4 +293,99 @@ def sample_cohorts_of_one_task() -> tuple[CohortCount, ...]:
     frames = {task: cohort if task not in SWITCHED_OFF else cohort.clear() for task in TASKS}
     return tuple(
         count for task, frame in frames.items() for count in cohort_counts(task, frame, schemas.DEVELOPMENT_SPLITS)
+    )
+
+
+EVIL = '<script>alert("x")</script>|'
+CARD = """# Lang1 tiny, joint
+
+Made for research on *synthetic* notes.
+
+## Results
+
+| Task | AUROC |
+| --- | ---: |
+| Readmission | 0.712 |
+
+#### Limits
+
+It knows one hospital. ![pixel](https://tracker.example/pixel.png) [home](https://example.org)
+"""
+
+
+def sample_claims() -> tuple[Judged, ...]:
+    """One of each verdict, the last on a study that was not made."""
+    told: tuple[tuple[str, Verdict, str, str, str], ...] = (
+        (
+            "Ours, finetuned, exceeds the best zero-shot model on every task.",
+            "holds",
+            "finetuned_comparison",
+            "Fig. 2b, section 2",
+            "Differences of AUROC from +0.12 (0.05 to 0.19, length of stay) to +0.31 (0.24 to 0.38, readmission).",
+        ),
+        (
+            "Zero-shot AUROC does not grow along pretraining, while comprehension does.",
+            "does not hold",
+            "emergence",
+            "Fig. 3",
+            "Comprehension +0.21 (0.15 to 0.27); zero-shot mortality +0.09 (0.02 to 0.16).",
+        ),
+        (
+            "Finetuning at the other hospital carries over.",
+            "cannot tell",
+            "other_hospital",
+            "Fig. 5b",
+            "Not measured: elsewhere_evaluation of mortality.",
+        ),
+    )
+    return tuple(
+        Judged(
+            claim=Claim(name=figure, paper=paper, statement=statement, statistic="paired difference above 0"),
+            verdict=verdict,
+            numbers=numbers,
+            figure=figure,
+            details=({"about": "Readmission", "value": 0.31, "low": 0.24, "high": 0.38, "n": 400},),
+            sources=("joint_evaluation/lang1-tiny",),
+        )
+        for statement, verdict, figure, paper, numbers in told
+    )
+
+
+def sample_studies() -> tuple[StudyResult, ...]:
+    figures: dict[str, list[Figure]] = {}
+    for figure in (*every_figure(), zero_shot_of_many_models()):
+        figures.setdefault(figure.name, []).append(figure)
+    return tuple(
+        StudyResult(
+            name=name,
+            figures=tuple(figures[name]),
+            asset_url=f"{DAGSTER}/assets/{name}",
+            mlflow_url=f"{MLFLOW}/#/runs/{name}",
+        )
+        for name in STUDIES
+        if name in figures
+    )
+
+
+def sample_with_studies(num_resamples: int = 30) -> ReportData:
+    """What `make study` leads to."""
+    study = sample_studies()
+    return replace(
+        sample_report(num_resamples),
+        studies=study,
+        claims=sample_claims(),
+        cards=(
+            CardText(variant=MODEL, recipe="joint", text=CARD, asset_url=f"{DAGSTER}/assets/model_card"),
+            CardText(variant=MODEL, recipe="mortality", text=f"# {EVIL}\n\n{EVIL}\n"),
+        ),
+        memorized=(
+            Memorized(
+                model=MODEL,
+                is_clean=True,
+                verdict="0 of 20 canaries planted once are exposed",
+                figures=(replace(band(), name="memorization"),),
+                asset_url=f"{DAGSTER}/assets/memorization",
+            ),
+            Memorized(model="lang1-tiny-repeated", is_clean=False, verdict="3 of 20 canaries are exposed"),
+        ),
     )

@@ -1,11 +1,8 @@
 """The page as a reader gets it: complete, self-contained, valid, and honest about what is missing."""
 
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,6 +10,7 @@ from lang1_assets.ops.report import ReportError, write_report
 from lang1_assets.ops.report.page import SYNTHETIC_BANNER
 from lang1_assets.ops.results import read_results, read_switched_off
 from lang1_assets.ops.tasks import TASKS
+from tests.ops.report.reading import content_width, needs_browser, read
 from tests.ops.report.sample import (
     MODEL,
     NEITHER_NOTES_NOR_CLAIMS,
@@ -22,46 +20,6 @@ from tests.ops.report.sample import (
     sample_report,
     sample_without_extras,
 )
-
-VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
-
-
-class Page(HTMLParser):
-    """Checks nesting while it reads and keeps what the tests ask about."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict]] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
-
-
-def read(folder) -> tuple[str, Page]:
-    html = (folder / "index.html").read_text()
-    page = Page()
-    page.feed(html)
-    assert page.open == []
-    return html, page
 
 
 @pytest.fixture(scope="module")
@@ -192,31 +150,10 @@ def test_text_from_outside_is_escaped(tmp_path, data):
     assert "\\|" in (tmp_path / "report.md").read_text()
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no browser here")
+@needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_does_not_scroll_sideways(folder, tmp_path, width):
-    """The page in a frame of that width reports how wide its content is."""
-    probe = tmp_path / "probe.html"
-    probe.write_text(
-        f'<iframe id="f" src="file://{folder}/index.html" style="width:{width}px;height:900px;border:0"></iframe>'
-        "<script>onload = () => { const d = document.getElementById('f').contentDocument.documentElement;"
-        "document.title = d.scrollWidth + ' of ' + d.clientWidth; }</script>"
-    )
-    shown = subprocess.run(
-        [
-            "chromium",
-            *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--dump-dom"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            *("--allow-file-access-from-files", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}"),
-            *("--window-size=1400,1000", "--virtual-time-budget=2000", probe.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    ).stdout
-    found = re.search(r"<title>(\d+) of (\d+)</title>", shown)
-    assert found, shown[:300]
-    assert int(found[1]) <= int(found[2]) == width
+    assert content_width(folder / "index.html", width, tmp_path) == width
 
 
 def test_the_same_data_gives_the_same_page(folder, data, tmp_path):

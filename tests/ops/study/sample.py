@@ -88,5 +88,15 @@ def heatmap(low: float = 0.5) -> Figure:
     return figure_of("transfer", "heatmap", points, x_title="tested on", chance=0.5 if low >= 0 else None)
 
 
+def zero_shot_of_many_models() -> Figure:
+    """As Fig. 2a: categories are tasks, and a dozen models are told apart."""
+    points = [
+        point(f"lang1-tiny-{name}-{k}", task, 0.48 + 0.01 * k)
+        for task in TASKS
+        for k, name in enumerate(("notes", "web") * 4)
+    ]
+    return figure_of("zero_shot_comparison", "bars", points, x_title="task", chance=0.5, title="Zero-shot models")
+
+
 def every_figure() -> list[Figure]:
     return [bars(), grouped_bars(), lines(), band(), reliability(), scatter(), heatmap(), heatmap(low=-0.15)]

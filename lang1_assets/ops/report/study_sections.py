@@ -1,0 +1,203 @@
+"""The sections of claims, studies, memorization and model cards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lang1_assets.ops.report import result_tables
+from lang1_assets.ops.report.data import ReportData
+from lang1_assets.ops.report.layout import Card, Drawing, Part, Section
+from lang1_assets.ops.report.study_data import MAKE_STUDIES, STUDIES, Memorized, StudyResult
+from lang1_assets.ops.report.tables import Cell, Content, Table, link, table
+from lang1_assets.ops.study.claim import Judged, Verdict
+from lang1_assets.ops.study.figure import Figure, Point
+from lang1_assets.ops.study.look import printed, printed_x
+from lang1_assets.ops.study.pictures import draw_svg, not_measured
+
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "holds": ("\N{CHECK MARK} holds", "good"),
+    "does not hold": ("\N{MULTIPLICATION X} does not hold", "bad"),
+    "cannot tell": ("? cannot tell", "open"),
+}
+"""A word and a symbol each, and the color of both: none of the three alone."""
+
+
+def study_hint(data: ReportData) -> str:
+    """The first lines' word on studies that were not made or not judged; empty where they were."""
+    if not data.studies and not data.claims:
+        return f"No study of the paper's findings was made yet: `{MAKE_STUDIES}` makes them, and judges each finding."
+    if not data.claims:
+        return f"The findings were not judged yet: `{MAKE_STUDIES}` does it, or materialize the asset `claims`."
+    return ""
+
+
+def claims_section(data: ReportData) -> Section | None:
+    """What the paper found, and whether it holds here."""
+    if not data.claims:
+        return None
+    counts = [(verdict, sum(judged.verdict == verdict for judged in data.claims)) for verdict in VERDICTS]
+    words = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+    return Section(
+        anchor="claims",
+        title="The paper's findings" + (" (synthetic data)" if data.is_synthetic else ""),
+        text=(
+            f"Of {len(data.claims)} findings: {words}. What a verdict rests on was fixed before any number was seen; "
+            "a finding cannot be told where intervals are too wide or something was not measured.",
+        ),
+        tables=(claims_table(data),),
+        folded=(evidence_table(data.claims),),
+    )
+
+
+def claims_table(data: ReportData) -> Table:
+    rows: list[list[Content]] = [
+        [
+            judged.claim.statement,
+            Cell(text=VERDICTS[judged.verdict][0], tone=VERDICTS[judged.verdict][1]),
+            judged.numbers,
+            figure_link(data, judged),
+        ]
+        for judged in data.claims
+    ]
+    header = ("Finding", "Here", "Numbers", "Figure")
+    return table("Findings of the paper and what this hospital says to them", header, rows, num_labels=4, is_prose=True)
+
+
+def figure_link(data: ReportData, judged: Judged) -> Cell:
+    if judged.figure not in data.study_names:
+        return Cell(text=judged.claim.paper)
+    return Cell(text=judged.claim.paper, url=f"#study-{judged.figure}")
+
+
+def evidence_table(claims: Sequence[Judged]) -> Table:
+    """How each was judged, and every comparison behind it."""
+    rows: list[list[Content]] = [
+        [
+            judged.claim.statement,
+            judged.claim.statistic,
+            "; ".join(comparison(detail) for detail in judged.details),
+            ", ".join(judged.sources),
+        ]
+        for judged in claims
+    ]
+    header = ("Finding", "Holds when", "Comparisons", "Judged from")
+    return table("How each finding was judged", header, rows, num_labels=4, is_prose=True)
+
+
+def comparison(detail: dict[str, object]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {f'{value:.3f}' if isinstance(value, float) else value}"
+        for name, value in detail.items()
+        if value not in (None, "", (), [])
+    )
+
+
+def studies_section(data: ReportData) -> Section | None:
+    if not data.studies:
+        return None
+    absent = [name for name in STUDIES if name not in data.study_names]
+    return Section(
+        anchor="studies",
+        title="The paper's studies" + (" (synthetic data)" if data.is_synthetic else ""),
+        parts=tuple(study_part(data, study) for study in data.studies),
+        missing=(f"Not made yet: {', '.join(absent)}.",) if absent else (),
+    )
+
+
+def study_part(data: ReportData, study: StudyResult) -> Part:
+    drawings = tuple(drawing_of(figure, data.is_synthetic) for figure in study.figures)
+    folded = (result_tables.calibration_table(data),) if study.name == "calibration" and data.curves else ()
+    return Part(
+        anchor=f"study-{study.name}",
+        title=" / ".join(dict.fromkeys(figure.title for figure in study.figures)) or study.name,
+        links=links(study.asset_url, study.mlflow_url),
+        drawings=drawings,
+        folded=folded,
+        missing=() if drawings else ("This study has no figure yet.",),
+    )
+
+
+def drawing_of(figure: Figure, is_synthetic: bool) -> Drawing:
+    """The chart at both widths, and its numbers."""
+    parts = (f"{figure.paper}: {figure.title}.", figure.caption, not_measured(figure))
+    return Drawing(
+        caption=" ".join(part for part in parts if part),
+        wide=(draw_svg(figure, wide=True, is_synthetic=is_synthetic),),
+        narrow=draw_svg(figure, wide=False, is_synthetic=is_synthetic),
+        numbers=numbers_table(figure),
+    )
+
+
+def numbers_table(figure: Figure) -> Table:
+    names = ("Panel",) if any(point.panel for point in figure.points) else ()
+    header = (*names, "Series", figure.x_title.capitalize(), figure.y_title, "95% interval", "n", "From", "Remark")
+    rows: list[list[Content]] = [
+        [
+            *(point.panel for _ in names),
+            point.series,
+            printed_x(point.x),
+            printed(point.value),
+            interval(point),
+            point.n,
+            point.source,
+            point.note,
+        ]
+        for point in figure.points
+    ]
+    return table(f"The numbers of {figure.paper}, {figure.title}", header, rows, num_labels=2 + len(names))
+
+
+def interval(point: Point) -> str | None:
+    if point.low is None or point.high is None:
+        return None
+    return f"{printed(point.low)} – {printed(point.high)}"
+
+
+def links(asset_url: str | None, mlflow_url: str | None) -> tuple[Cell, ...]:
+    found = (link("Dagster asset", asset_url), link("MLflow run", mlflow_url))
+    return tuple(cell for cell in found if cell is not None)
+
+
+def memorization_section(data: ReportData) -> Section | None:
+    if not data.memorized:
+        return None
+    return Section(
+        anchor="memorization",
+        title="Memorization" + (" (synthetic data)" if data.is_synthetic else ""),
+        tables=(memorized_table(data.memorized),),
+        parts=tuple(
+            Part(
+                anchor=f"memorization-{number}",
+                title=held.model,
+                links=links(held.asset_url, held.mlflow_url),
+                drawings=tuple(drawing_of(figure, data.is_synthetic) for figure in held.figures),
+            )
+            for number, held in enumerate(data.memorized)
+            if held.figures
+        ),
+    )
+
+
+def memorized_table(memorized: Sequence[Memorized]) -> Table:
+    rows: list[list[Content]] = [
+        [held.model, Cell(text=words, tone=tone), held.verdict]
+        for held in memorized
+        for words, tone in (
+            [("\N{CHECK MARK} nothing found", "good") if held.is_clean else ("\N{MULTIPLICATION X} memorized", "bad")]
+        )
+    ]
+    header = ("Model", "By heart", "What was found")
+    return table("What each model has by heart of its notes", header, rows, num_labels=3, is_prose=True)
+
+
+def cards_section(data: ReportData) -> Section | None:
+    if not data.cards:
+        return None
+    # Only here is a Markdown parser needed.
+    from lang1_assets.ops.report.cards import card_html
+
+    made = (
+        Card(title=f"{card.variant}, {card.recipe}", html=card_html(card.text, card.variant), text=card.text)
+        for card in data.cards
+    )
+    return Section(anchor="cards", title="Model cards", cards=tuple(made))

@@ -1,0 +1,188 @@
+"""The page of a study set: claims first, every figure with its numbers, nothing twice, readable by everyone."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from lang1_assets.ops.report import STUDIES, write_report
+from lang1_assets.ops.report.cards import card_html
+from lang1_assets.ops.report.study_sections import VERDICTS
+from tests.ops.report.reading import content_width, needs_browser, printed_pages, read
+from tests.ops.report.sample import EVIL, sample_report, sample_with_studies
+from tests.ops.study.sample import TASKS, figure_of, point
+
+
+@pytest.fixture(scope="module")
+def data():
+    return sample_with_studies()
+
+
+@pytest.fixture(scope="module")
+def folder(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studies")
+    write_report(data, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(folder) -> str:
+    return read(folder)[0]
+
+
+def heading_levels(html: str) -> list[int]:
+    return [int(level) for level in re.findall(r"<h([1-6])\b", html)]
+
+
+def test_the_findings_come_first_then_the_main_chart_then_the_studies(html):
+    places = [html.index(f'id="{name}"') for name in ("claims", "results", "studies", "leaderboard", "cards")]
+    assert places == sorted(places)
+
+
+def test_a_verdict_is_a_word_a_symbol_and_a_color(html, data):
+    for judged in data.claims:
+        words, tone = VERDICTS[judged.verdict]
+        assert f'<span class="verdict {tone}"><span aria-hidden="true">{words[0]}</span>{words[1:]}</span>' in html
+        assert judged.numbers in html
+    assert len({words[0] for words, _ in VERDICTS.values()}) == len({tone for _, tone in VERDICTS.values()}) == 3
+
+
+def test_a_finding_leads_to_its_figure_and_only_where_there_is_one(folder):
+    _, page = read(folder)
+    inside = {a["href"] for tag, a in page.tags if tag == "a" and a["href"].startswith("#")}
+    names = {a["id"] for _, a in page.tags if "id" in a}
+    assert {"#study-finetuned_comparison", "#study-emergence", "#main"} <= inside
+    assert "#study-other_hospital" not in inside
+    assert {href[1:] for href in inside} <= names
+
+
+def test_no_id_stands_twice(folder):
+    _, page = read(folder)
+    names = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(names) == len(set(names))
+
+
+def test_headings_are_in_order(html):
+    levels = heading_levels(html)
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_every_chart_has_words_and_every_table_a_caption_and_scopes(html):
+    charts = re.findall(r"<svg[^>]*role=\"img\".*?</svg>", html, flags=re.S)
+    assert len(charts) > 20
+    for chart in charts:
+        root = ElementTree.fromstring(chart)
+        said = root.get("aria-label") or " ".join(root.findtext(name) or "" for name in ("title", "desc"))
+        assert len(said) > 30
+    tables = re.findall(r"<table.*?</table>", html, flags=re.S)
+    for table in tables:
+        assert re.search(r"<caption[^>]*>[^<]+</caption>", table)
+        assert table.count("<th") == len(re.findall(r"<th[^>]*scope=", table)) + table.count("<thead")
+
+
+def test_there_are_landmarks_and_a_way_past_the_navigation(html):
+    for tag in ("<header", "<main", "<nav", "<footer"):
+        assert html.count(tag) == 1
+    assert html.index('class="skip" href="#main"') < html.index("<header")
+
+
+def test_nothing_is_needed_from_elsewhere(folder):
+    html, page = read(folder)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed", "audio", "video"}
+    assert not re.search(r"@import|url\(|\bsrc=|xlink|@font-face", html)
+
+
+def test_what_a_study_shows_is_not_shown_again(html, data):
+    for title in ("drift", "calibration", "trajectory"):
+        assert f'id="{title}"' not in html
+    alone = replace(data, studies=tuple(study for study in data.studies if study.name != "calibration"))
+    assert "calibration" not in alone.study_names
+    # The errors of calibration stay, below the study's curves.
+    assert "Expected calibration error, 15 bins" in html
+
+
+def test_without_the_study_the_old_section_is_back(data, tmp_path):
+    kept = tuple(study for study in data.studies if study.name not in ("calibration", "temporal_decay"))
+    write_report(replace(data, studies=kept), tmp_path)
+    html, _ = read(tmp_path)
+    for name in ("drift", "calibration"):
+        assert f'<section id="{name}"' in html
+    assert "Not made yet: token_budget, other_hospital, temporal_decay, ablations, calibration." in html
+
+
+def test_every_point_is_in_the_table_below_its_figure(folder, data):
+    html, page = read(folder)
+    points = [each for study in data.studies for figure in study.figures for each in figure.points]
+    tables = " ".join(re.findall(r"<table.*?</table>", html, flags=re.S))
+    for each in points:
+        assert each.value is None or f"{each.value:.3f}".replace("-", "\N{MINUS SIGN}") in tables
+        assert each.source in tables
+    assert "not scored" in page.text
+    links = {a["href"] for tag, a in page.tags if tag == "a"}
+    assert {study.asset_url for study in data.studies} | {study.mlflow_url for study in data.studies} <= links
+
+
+def test_memorization_says_its_verdict(folder):
+    _, page = read(folder)
+    assert "0 of 20 canaries planted once are exposed" in page.text
+    assert "nothing found" in page.text
+    assert "memorized" in page.text.split("3 of 20 canaries")[0].rsplit("lang1-tiny-repeated", 1)[1]
+
+
+def test_the_plain_page_names_the_command_once_and_has_no_empty_headings(tmp_path):
+    write_report(sample_report(num_resamples=20), tmp_path)
+    html, page = read(tmp_path)
+    assert page.text.count("make study") == 1
+    assert "make study" in (tmp_path / "report.md").read_text()
+    for name in ("claims", "studies", "memorization", "cards"):
+        assert f'id="{name}"' not in html
+    for name in ("drift", "calibration", "trajectory"):
+        assert f'<section id="{name}"' in html
+
+
+def test_where_all_was_made_nothing_is_asked_for(data, tmp_path):
+    figure = figure_of("x", "bars", [point("a", "b", 0.6)])
+    extra = [replace(data.studies[0], name=name, figures=(figure,)) for name in STUDIES if name not in data.study_names]
+    write_report(replace(data, studies=(*data.studies, *extra)), tmp_path)
+    _, page = read(tmp_path)
+    assert "make study" not in page.text
+    assert "Not made yet" not in page.text
+
+
+def test_hostile_names_stay_text(data, tmp_path):
+    figure = figure_of("transfer", "heatmap", [point(EVIL, task, 0.6) for task in TASKS], title=EVIL, caption=EVIL)
+    study = replace(data.studies[0], figures=(figure,))
+    claim = replace(data.claims[0], numbers=EVIL, claim=replace(data.claims[0].claim, statement=EVIL))
+    write_report(replace(data, studies=(study,), claims=(claim,)), tmp_path)
+    html, page = read(tmp_path)
+    assert "<script" not in html
+    assert page.text.count(EVIL) > 5
+    assert "\\|" in (tmp_path / "report.md").read_text()
+
+
+def test_a_card_keeps_its_words_and_loses_what_is_dangerous():
+    made = card_html("### A\n\n# B\n\n<b onclick=x>y</b> [a](javascript:alert(1))\n\n| x |\n| --- |\n| 1 |\n", "m")
+    assert heading_levels(made) == [3, 3]
+    assert "&lt;b onclick=x&gt;" in made
+    assert 'href="javascript' not in made
+    assert "<caption>B</caption>" in made
+    assert '<th scope="col">x</th>' in made
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_scrolls_sideways(folder, tmp_path, width):
+    assert content_width(folder / "index.html", width, tmp_path) == width
+
+
+@needs_browser
+def test_print_opens_what_is_folded(folder, html, tmp_path):
+    closed = tmp_path / "closed.html"
+    rule = re.compile(r"details::details-content \{[^}]*\}")
+    assert rule.search(html)
+    closed.write_text(rule.sub("", html))
+    assert printed_pages(folder / "index.html", tmp_path) > printed_pages(closed, tmp_path) + 5
