@@ -8,8 +8,9 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import studied
+from lang1_assets import families, studied
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture
+from lang1_assets.ops.study.cells import Studied
 from lang1_assets.ops.study.claim import Judged
 from lang1_assets.ops.study.evidence import CANNOT_TELL, DOES_NOT_HOLD, HOLDS
 from lang1_assets.ops.study.figure import FIGURE_FILE, Figure, read_figures, write_figures
@@ -24,6 +25,7 @@ CLAIMS_FILE = "claims.json"
 WIDE_PICTURE, NARROW_PICTURE = "figure.png", "figure-phone.png"
 CHECK = "claims_of_this_figure_hold"
 CODE = [
+    "lang1_assets.families",
     "lang1_assets.studied",
     "lang1_assets.ops.study",
     "lang1_assets.ops.comparison",
@@ -43,7 +45,7 @@ def build_assets(settings: Settings) -> list[Any]:
 def study_asset(settings: Settings, study: Study) -> dg.AssetsDefinition:
     @dg.asset(
         name=study.name,
-        deps=studied.assets_read(settings, [study.name]),
+        deps=families.assets_read(settings, [study.name]),
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"polars", "matplotlib"},
@@ -51,7 +53,7 @@ def study_asset(settings: Settings, study: Study) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec(CHECK, asset=study.name)],
     )
     def _study(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
-        found = studied.found_for(store, settings, [study.name])
+        found = families.found_for(store, settings, [study.name])
         held = studied.studied_of(store, settings, found)
         figures = drawable(study, held)
 
@@ -71,8 +73,8 @@ def study_asset(settings: Settings, study: Study) -> dg.AssetsDefinition:
                 run.log_values({f"claims/{verdict}": float(count) for verdict, count in counted(verdicts).items()})
                 for file in (FIGURE_FILE, WIDE_PICTURE, CLAIMS_FILE):
                     run.log_file(work / file)
-            for name in held.missing:
-                context.log.warning(f"{study.name} is without {name}: it was not made.")
+            if held.missing:
+                context.log.warning(f"{study.name} is without what was not made: {', '.join(held.missing)}.")
             num_points = sum(len(figure.points) for figure in figures)
             kept = {"num_points": num_points, "missing": list(held.missing)}
             return {**kept, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
@@ -90,7 +92,7 @@ def study_asset(settings: Settings, study: Study) -> dg.AssetsDefinition:
     return _study
 
 
-def drawable(study: Study, held: studied.Studied) -> tuple[Figure, ...]:
+def drawable(study: Study, held: Studied) -> tuple[Figure, ...]:
     """The study's figures.
 
     Raises:
@@ -106,7 +108,7 @@ def drawable(study: Study, held: studied.Studied) -> tuple[Figure, ...]:
     return figures
 
 
-def inputs_of(found: studied.Found) -> list[Artifact]:
+def inputs_of(found: families.Found) -> list[Artifact]:
     return list({item.name: item for items in found.values() for item in items}.values())
 
 
@@ -196,7 +198,7 @@ def claims(settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=CLAIMS,
-        deps=[*(study.name for study in STUDIES), *studied.assets_read(settings, analyses)],
+        deps=[*(study.name for study in STUDIES), *families.assets_read(settings, analyses)],
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"polars"},
@@ -213,7 +215,7 @@ def claims(settings: Settings) -> dg.AssetsDefinition:
         ],
     )
     def _claims(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
-        found = studied.found_for(store, settings, analyses)
+        found = families.found_for(store, settings, analyses)
         held = studied.studied_of(store, settings, found)
         made = {study.name: store.find(f"study/{study.name}") for study in STUDIES}
         inputs = [*inputs_of(found), *(item for item in made.values() if item is not None)]

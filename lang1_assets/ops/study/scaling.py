@@ -22,13 +22,10 @@ MIN_SPREAD = 0.05
 
 def token_budget_figures(studied: Studied) -> tuple[Figure, ...]:
     """Fig. 4a: AUROC against pretraining and finetuning tokens together, a line for each number of labelled notes."""
-    found = [(studied.ours, ""), (untrained_of(studied), "random weights, ")]
+    cells = [*pretrained(studied, studied.ours), *from_random_weights(studied)]
     points = [
-        auroc_point(
-            cell, studied.scaled_task, studied.split, series=f"{words}{notes_of(cell)}", x=float(cell.total_tokens)
-        )
-        for base, words in found
-        for cell in studied.scaled(base)
+        auroc_point(cell, studied.scaled_task, studied.split, series=line_of(cell), x=float(cell.total_tokens))
+        for cell in cells
     ]
     return (
         Figure(
@@ -71,8 +68,19 @@ def data_efficiency_figures(studied: Studied) -> tuple[Figure, ...]:
     )
 
 
-def notes_of(cell: Cell) -> str:
-    return f"{'all ' if cell.has_all_notes else ''}{cell.num_notes or 0:,} notes"
+def line_of(cell: Cell) -> str:
+    start = "" if cell.pretrain_tokens else "random weights, "
+    return f"{start}{'all ' if cell.has_all_notes else ''}{cell.num_notes or 0:,} notes"
+
+
+def pretrained(studied: Studied, base: Base | None) -> list[Cell]:
+    return [cell for cell in studied.scaled(base) if cell.pretrain_tokens]
+
+
+def from_random_weights(studied: Studied) -> list[Cell]:
+    """The control's; where it was not finetuned at scale, those of our own trajectory's first checkpoint, before any token."""
+    own = [cell for cell in studied.scaled(studied.ours) if not cell.pretrain_tokens]
+    return studied.scaled(untrained_of(studied)) or own
 
 
 def last_checkpoint(studied: Studied, base: Base | None) -> list[Cell]:
@@ -82,7 +90,7 @@ def last_checkpoint(studied: Studied, base: Base | None) -> list[Cell]:
 
 
 def budget_slope(studied: Studied) -> list[Weighed]:
-    cells = studied.scaled(studied.ours)
+    cells = pretrained(studied, studied.ours)
     about = f"{studied.ours.name}, {len(cells)} cells"
     weights = slope_weights(cells)
     if weights is None:
@@ -112,8 +120,9 @@ def slope_weights(cells: Sequence[Cell]) -> Floats | None:
 
 
 def all_labels(studied: Studied) -> list[Weighed]:
-    random = untrained_of(studied)
-    parts = less(with_all(studied, studied.ours), with_all(studied, random), studied.scaled_task, studied.split)
+    untrained = next((cell for cell in from_random_weights(studied) if cell.has_all_notes), None)
+    random = Sought(name="scaled_evaluation of random weights on all notes", cell=untrained)
+    parts = less(with_all(studied, studied.ours), random, studied.scaled_task, studied.split)
     return [weighed_sum(studied, title_of(studied.scaled_task), parts, ABOVE, shared(1))]
 
 
@@ -177,7 +186,7 @@ TOKEN_BUDGET_QUESTIONS: Sequence[Question] = (
             paper="Fig. 4a, section 2",
             statement="At a fixed budget of tokens, the more of them are for finetuning, the better.",
             statistic="slope of AUROC on the share of finetuning tokens at a fixed log of all tokens, least squares over the "
-            "checkpoints and numbers of notes: 95 % interval above 0, resampled by patient",
+            "pretrained checkpoints and numbers of notes: 95 % interval above 0, resampled by patient",
         ),
         weigh=budget_slope,
     ),

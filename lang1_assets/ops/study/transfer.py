@@ -32,7 +32,7 @@ MOST = 3
 
 def figures(studied: Studied) -> tuple[Figure, ...]:
     """Fig. 5a and C3: finetuned on (row) against evaluated on (column), a panel a base."""
-    bases = [base for base in studied.bases if any(is_single(studied, base, task) for task in studied.tasks)]
+    bases = bases_shown(studied)
     points = [point for base in bases for point in panel(studied, base)]
     return (
         Figure(
@@ -49,8 +49,10 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
     )
 
 
-def is_single(studied: Studied, base: Base, task: str) -> bool:
-    return studied.here(base, task).cell is not None
+def bases_shown(studied: Studied) -> list[Base]:
+    """Finetuned both on one task and on all; else on one."""
+    single = [base for base in studied.bases if any(studied.here(base, task).cell for task in studied.tasks)]
+    return [base for base in single if studied.here(base, JOINT).cell] or single
 
 
 def panel(studied: Studied, base: Base) -> list[Point]:

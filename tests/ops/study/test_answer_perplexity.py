@@ -82,6 +82,16 @@ def test_many_models_are_put_in_seeded_orders() -> None:
     assert -0.8 < low < -0.5 < 0.5 < high < 0.8
 
 
+def test_modes_and_tasks_of_few_models_are_left_out(tmp_path: Path) -> None:
+    held = planted(tmp_path, (1.0, 2.0, 3.0, 4.0, 5.0))
+    few = Perplexity(
+        model="ours", mode="zero_shot", task="readmission", value=9.0, n=100, source="answer_perplexity/ours"
+    )
+    more = type(held)(**{**vars(held), "perplexities": [*held.perplexities, few]})
+    assert judge(QUESTION, more, "x").verdict == "holds"
+    assert answer_perplexity.grouped(more).keys() == {("joint", task) for task in TASKS}
+
+
 def test_points_are_of_models_with_both_numbers(tmp_path: Path) -> None:
     held = planted(tmp_path, (1.0, 2.0, 3.0, 4.0, 5.0))
     (figure,) = answer_perplexity.figures(held)

@@ -83,6 +83,15 @@ def test_budgets_are_tokens_of_both_kinds_and_random_weights_are_there(tmp_path:
     }
 
 
+def test_without_a_control_the_first_checkpoint_is_the_random_weights(tmp_path: Path) -> None:
+    plan: Plan = {"scaled:ours/0/200/all": BAD, "scaled:ours/2000/200/all": GOOD}
+    held = studied(tmp_path, plan)
+    (figure,) = scaling.token_budget_figures(held)
+    assert [point.series for point in figure.points] == ["all 9,999 notes", "random weights, all 9,999 notes"]
+    (found,) = scaling.all_labels(held)
+    assert found.verdict == "holds"
+
+
 def test_of_each_base_the_last_checkpoint_is_in_the_curve_of_labels(tmp_path: Path) -> None:
     plan: Plan = {
         "scaled:ours/1000/200/10": BAD,
