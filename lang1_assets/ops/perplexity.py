@@ -102,7 +102,7 @@ def perplexity_row(task: str, split: str, losses: AnswerLosses, num_resamples: i
         perplexity=math.exp(sums.sum() / tokens.sum()),
         low=interval.low,
         high=interval.high,
-        bits_per_byte=sums.mean() / math.log(2) / losses.num_bytes,
+        bits_per_byte=float(sums.mean()) / math.log(2) / losses.num_bytes,
         answer_perplexity=math.exp(losses.answer.mean()),
         num_tokens=losses.num_tokens,
     )
