@@ -1,4 +1,4 @@
-"""Operation: which model serves, and what happens when a new dated export lands (M63)."""
+"""Operation: what happens when a new dated export lands (M63)."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.materialization import MODEL_OWNER, RESEARCH_OWNER, markdown_table, materialized
+from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.partitions import dated_exports
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
@@ -20,7 +20,6 @@ GROUP = "operate"
 LANDED_JOB = "evaluate_landed_export"
 LANDED_SPLIT = "landed"
 COMPLETE_MARKER = "_COMPLETE"
-MODEL_FILE = "model_in_service.json"
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 CODE = [
     "lang1_assets.ops.sql_build",
@@ -32,7 +31,7 @@ CODE = [
 
 
 def build_assets(settings: Settings) -> list[Any]:
-    return [model_in_service(settings), landed_evaluation(settings)]
+    return [landed_evaluation(settings)]
 
 
 def build_jobs() -> list[Any]:
@@ -53,47 +52,6 @@ def build_schedules(settings: Settings) -> list[Any]:
     return [monthly_check(settings)]
 
 
-def model_in_service(settings: Settings) -> dg.AssetsDefinition:
-    @dg.asset(
-        name="model_in_service",
-        deps=["finetuned_joint"],
-        group_name=GROUP,
-        owners=MODEL_OWNER,
-        kinds={"mlflow"},
-        description="The joint model with the best validation micro-AUROC, under the alias `in_service` in MLflow.",
-    )
-    def _model_in_service(
-        context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
-    ) -> dg.MaterializeResult:
-        found = {key: store.find(f"finetuned_joint/{key}") for key in settings.variants}
-        candidates = {key: artifact for key, artifact in found.items() if artifact is not None}
-        if not candidates:
-            raise dg.Failure(
-                "No finetuned joint model yet: materialize 'finetuned_joint' for at least one variant first."
-            )
-        best = max(candidates, key=lambda key: candidates[key].summary["best_val_micro_auroc"])
-        chosen = candidates[best]
-        values = {"variant": best, "artifact": chosen.name, "fingerprint": chosen.fingerprint}
-
-        def make(work: Path) -> dict[str, Any]:
-            (work / MODEL_FILE).write_text(json.dumps(values, indent=1))
-            return values
-
-        artifact = store.build("model_in_service", make, inputs=list(candidates.values()), on_wait=context.log.warning)
-        name = f"{best}-joint"
-        tags = {"fingerprint": chosen.fingerprint, "recipe": "joint", "variant": best}
-        version = tracking.register(name, chosen.path / "model", chosen.summary["mlflow_run_id"], tags)
-        tracking.put_in_service(name, version)
-        rows = [[key, item.summary["best_val_micro_auroc"]] for key, item in sorted(candidates.items())]
-        return materialized(
-            artifact,
-            registered_as=f"{name} version {version}",
-            candidates=markdown_table(["variant", "validation micro-AUROC"], rows),
-        )
-
-    return _model_in_service
-
-
 def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name="landed_evaluation",
@@ -111,8 +69,8 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         month = context.partition_key
         folder = landing_folder(settings) / month
+        # It holds the model itself: its variant may have been finetuned again since.
         service = store.get("model_in_service")
-        model = store.get(service.summary["artifact"])
 
         def make(work: Path) -> dict[str, Any]:
             with tracking.run(
@@ -121,9 +79,9 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 name=f"{service.summary['variant']}, export {month}",
                 work=work,
                 params={"profile": settings.name, "variant": service.summary["variant"], "export": month},
-                inputs=[model],
+                inputs=[service],
             ) as run:
-                rows = evaluate_export(context, settings, folder, work, model)
+                rows = evaluate_export(context, settings, folder, work, service)
                 (work / "rows.json").write_text(json.dumps(rows, indent=1))
                 run.log_values(
                     {f"{r['metric']}/{r['task']}/{month}": r["value"] for r in rows if r["value"] is not None}
@@ -133,8 +91,9 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
         artifact = store.build(
             f"landed_evaluation/{month}",
             make,
-            inputs=[model],
             parameters={
+                # Not the decision: the same model is not scored again because another candidate was turned down.
+                "model": service.summary["fingerprint"],
                 "export": listing_hash(exported_files(folder)),
                 "evaluate": settings.evaluate.model_dump(exclude={"batch_size"}),
                 "sql": sql_hash(),
@@ -144,7 +103,7 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
             on_wait=context.log.warning,
         )
         rows = json.loads((artifact.path / "rows.json").read_text())
-        baseline = baseline_rows(store, service.summary["variant"], settings.cohorts.headline_split)
+        baseline = baseline_rows(service, settings.cohorts.headline_split)
         return materialized(
             artifact,
             [no_significant_drop(rows, baseline)],
@@ -156,7 +115,7 @@ def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
 
 
 def evaluate_export(
-    context: dg.AssetExecutionContext, settings: Settings, folder: Path, work: Path, model: Artifact
+    context: dg.AssetExecutionContext, settings: Settings, folder: Path, work: Path, service: Artifact
 ) -> list[dict[str, Any]]:
     """Extraction, cleaning, cohorts and scoring of one export; the same steps as the main path, in one asset."""
     from lang1_assets.ops import cleaning, evaluation, results, sql_build
@@ -199,11 +158,13 @@ def evaluate_export(
         batch_size=settings.evaluate.batch_size,
         seed=settings.seed,
     )
-    predictions = evaluation.predict(model.path / "model", files, [LANDED_SPLIT], config, context.log.info).predictions
+    predictions = evaluation.predict(
+        service.path / "model", files, [LANDED_SPLIT], config, context.log.info
+    ).predictions
     predictions.write_parquet(work / "predictions.parquet")
     rows: list[Any] = results.result_rows(
         predictions,
-        model=model.name,
+        model=service.summary["variant"],
         mode="finetuned",
         trained_on="joint",
         oracle=None,
@@ -213,12 +174,9 @@ def evaluate_export(
     return rows
 
 
-def baseline_rows(store: ArtifactStore, variant: str, split: str) -> dict[str, dict[str, Any]]:
+def baseline_rows(service: Artifact, split: str) -> dict[str, dict[str, Any]]:
     """AUROC of the model in service on the test that results are compared on, by task."""
-    found = store.find(f"joint_evaluation/{variant}")
-    if found is None:
-        return {}
-    rows = json.loads((found.path / "rows.json").read_text())
+    rows = json.loads((service.path / "rows.json").read_text())
     return {row["task"]: row for row in rows if row["metric"] == "auroc" and row["split"] == split}
 
 

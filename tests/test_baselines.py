@@ -82,8 +82,12 @@ def test_each_leaves_behind_what_every_evaluation_does(evaluated: dict[str, Any]
 
 
 def test_no_model_and_no_text_is_kept(evaluated: dict[str, Any], folder: Path) -> None:
-    kept = [path for path in (folder / "artifacts").rglob("baseline_evaluation/**/*") if path.is_file()]
-    assert {path.suffix for path in kept if path.name != "artifact.json"} == {".json", ".parquet"}
+    kept = [
+        path for path in (folder / "artifacts").rglob("*") if path.is_file() and "baseline_evaluation" in path.parts
+    ]
+    named = {path.name for path in kept if path.suffix != ".lock"}
+    records = {"artifact.json", "plan.json", "mlflow_run_id"}
+    assert named - records == {"predictions.parquet", "rows.json", "record.json", "scoring.json"}
     words = [
         path for path in [*kept, *(folder / "mlflow").rglob("*")] if path.is_file() and b"sepsis" in path.read_bytes()
     ]

@@ -126,7 +126,8 @@ class Tracking(dg.ConfigurableResource):
         from mlflow.types import ColSpec, Schema
 
         signature = ModelSignature(
-            inputs=Schema([ColSpec("string", "note")]), outputs=Schema([ColSpec("double", option) for option in options])
+            inputs=Schema([ColSpec("string", "note")]),
+            outputs=Schema([ColSpec("double", option) for option in options]),
         )
         Model(signature=signature).save(str(folder / "MLmodel"))
 
@@ -144,6 +145,18 @@ class Tracking(dg.ConfigurableResource):
         made = client.create_model_version(model_name, source=str(folder), run_id=run_id, tags=dict(tags))
         client.set_registered_model_alias(model_name, CANDIDATE_ALIAS, made.version)
         return str(made.version)
+
+    def find_version(self, model_name: str, fingerprint: str) -> str | None:
+        """The version that was registered for an artifact; None where this tracking database knows none."""
+        for known in self._client().search_model_versions(f"name = '{model_name}'"):
+            if known.tags.get("fingerprint") == fingerprint:
+                return str(known.version)
+        return None
+
+    def tag_version(self, model_name: str, version: str, tags: Mapping[str, str]) -> None:
+        client = self._client()
+        for key, value in tags.items():
+            client.set_model_version_tag(model_name, version, key, value[:MAX_PARAM_CHARACTERS])
 
     def put_in_service(self, model_name: str, version: str) -> None:
         self._client().set_registered_model_alias(model_name, IN_SERVICE_ALIAS, version)

@@ -1,0 +1,315 @@
+"""Which model serves: a candidate takes over when it is better on the test, and not because its validation score is higher."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from lang1_assets import scored
+from lang1_assets.materialization import MODEL_OWNER, SYNTHETIC, markdown_table, materialized
+from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.resources.tracking import Tracking, registered_name
+from lang1_assets.settings import Settings
+
+GROUP = "operate"
+RECIPE = "joint"
+"""The model in service answers every question: landed exports are scored on all tasks."""
+NAME = "model_in_service"
+MODEL_FILE = "model_in_service.json"
+DECISIONS_FILE = "decisions.json"
+CODE = ["lang1_assets.ops.succession", "lang1_assets.ops.comparison", "lang1_assets.ops.bootstrap"]
+
+BETTER, WORSE, UNDECIDED = (
+    "better: put in service",
+    "worse: not put in service",
+    "not shown to be better: not put in service",
+)
+LESS_BETTER, THE_SAME, NOT_COMPARED = "better, but another one by more", "in service already", "cannot be compared"
+FIRST = "first in service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A finetuned model and how it did."""
+
+    variant: str
+    fingerprint: str
+    model: Path
+    """The folder of its weights and tokenizer."""
+    evaluation: Path
+    """The folder of its evaluation on the tests."""
+    val_micro_auroc: float
+
+    @property
+    def predictions(self) -> pl.DataFrame:
+        return pl.read_parquet(self.evaluation / PREDICTIONS_FILE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What became of one contender, and why."""
+
+    variant: str
+    fingerprint: str
+    decision: str
+    reason: str
+    against: str = ""
+    """The variant that it was compared with."""
+    mean: dict[str, Any] | None = None
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+
+def build_assets(settings: Settings) -> list[Any]:
+    return [model_in_service(settings)]
+
+
+def model_in_service(settings: Settings) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=NAME,
+        deps=[f"finetuned_{RECIPE}", f"{RECIPE}_evaluation"],
+        group_name=GROUP,
+        owners=MODEL_OWNER,
+        kinds={"mlflow"},
+        description="The joint model in service, under the alias `in_service` in MLflow. Another takes over when a paired test on "
+        f"{settings.cohorts.headline_split} shows it to be better. " + (SYNTHETIC if settings.is_synthetic else ""),
+    )
+    def _model_in_service(
+        context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
+    ) -> dg.MaterializeResult:
+        contenders, inputs = contenders_of(store, settings)
+
+        def make(work: Path) -> dict[str, Any]:
+            chosen, decisions = decide(settings, incumbent(store), contenders)
+            keep(work, chosen)
+            scored.write_json(work / DECISIONS_FILE, [asdict(decision) for decision in decisions])
+            values = {
+                "variant": chosen.variant,
+                "artifact": f"finetuned_{RECIPE}/{chosen.variant}",
+                "fingerprint": chosen.fingerprint,
+                "best_val_micro_auroc": chosen.val_micro_auroc,
+            }
+            scored.write_json(work / MODEL_FILE, values)
+            return values
+
+        artifact = store.build(
+            NAME,
+            make,
+            inputs=inputs,
+            parameters={"split": settings.cohorts.headline_split, "num_resamples": settings.evaluate.num_resamples},
+            code=CODE,
+            on_wait=context.log.warning,
+        )
+        decisions = json.loads((artifact.path / DECISIONS_FILE).read_text())
+        version = record_decisions(context, tracking, registered_name(settings.name, RECIPE), artifact, decisions)
+        return materialized(
+            artifact,
+            decisions=decisions_table(decisions),
+            registered_as=f"{registered_name(settings.name, RECIPE)} version {version or 'unknown'}",
+        )
+
+    return _model_in_service
+
+
+def contenders_of(store: ArtifactStore, settings: Settings) -> tuple[list[Contender], list[Artifact]]:
+    """Every finetuned model whose own evaluation is there, and the artifacts of both.
+
+    Raises:
+        dg.Failure: there is none.
+    """
+    contenders, inputs = [], []
+    for variant in settings.variants:
+        model, evaluation = (
+            store.find(f"{asset}/{variant}") for asset in (f"finetuned_{RECIPE}", f"{RECIPE}_evaluation")
+        )
+        # An evaluation of an earlier model of the same name says nothing of this one.
+        if model is None or evaluation is None or evaluation.inputs.get(model.name) != model.fingerprint:
+            continue
+        inputs += [model, evaluation]
+        contenders.append(
+            Contender(
+                variant=variant,
+                fingerprint=model.fingerprint,
+                model=model.path / "model",
+                evaluation=evaluation.path,
+                val_micro_auroc=model.summary["best_val_micro_auroc"],
+            )
+        )
+    if not contenders:
+        raise dg.Failure(
+            f"No finetuned {RECIPE} model that is evaluated yet: materialize 'finetuned_{RECIPE}' and '{RECIPE}_evaluation' "
+            "for at least one variant first."
+        )
+    return contenders, inputs
+
+
+def incumbent(store: ArtifactStore) -> Contender | None:
+    """The model in service, from the copy that it was put in service with: its variant may have been finetuned again since."""
+    found = store.find(NAME)
+    if found is None or not (found.path / "model").is_dir():
+        return None
+    return Contender(
+        variant=found.summary["variant"],
+        fingerprint=found.summary["fingerprint"],
+        model=found.path / "model",
+        evaluation=found.path,
+        val_micro_auroc=found.summary["best_val_micro_auroc"],
+    )
+
+
+def decide(
+    settings: Settings, in_service: Contender | None, contenders: list[Contender]
+) -> tuple[Contender, list[Decision]]:
+    """The model that serves from now on, and what became of each.
+
+    The first one in service is the best on validation, unless another is shown to be better on the test.
+    """
+    # The same model evaluated anew, on other notes perhaps, is compared by its latest evaluation.
+    current = next((one for one in contenders if in_service and one.fingerprint == in_service.fingerprint), in_service)
+    reason = "none was in service"
+    if current is not None:
+        compared = challenges(settings, current, contenders)
+        if current in contenders:
+            return settled(current, contenders, [of(current, THE_SAME, "the model in service")], compared)
+        if any(decision.mean is not None for decision in compared):
+            return settled(current, contenders, [], compared)
+        reason = f"{current.variant} can no longer be compared with any"
+    best = max(contenders, key=lambda one: one.val_micro_auroc)
+    first = of(best, FIRST, f"{reason}; the best on validation ({best.val_micro_auroc:.3f})")
+    return settled(best, contenders, [first], challenges(settings, best, contenders))
+
+
+def challenges(settings: Settings, current: Contender, contenders: list[Contender]) -> list[Decision]:
+    others = [one for one in contenders if one.fingerprint != current.fingerprint]
+    return [compare(settings, current, other, len(others)) for other in others]
+
+
+def settled(
+    current: Contender, contenders: list[Contender], before: list[Decision], compared: list[Decision]
+) -> tuple[Contender, list[Decision]]:
+    """The winner, else the one that serves; of several that are better, only one takes over."""
+    winner = best_of(compared)
+    decisions = [
+        decision if decision.decision != BETTER or decision is winner else replace(decision, decision=LESS_BETTER)
+        for decision in compared
+    ]
+    if winner is not None:
+        current = next(one for one in contenders if one.fingerprint == winner.fingerprint)
+    return current, [*before, *decisions]
+
+
+def compare(settings: Settings, current: Contender, candidate: Contender, num_candidates: int) -> Decision:
+    from lang1_assets.ops.succession import challenge
+
+    found = challenge(
+        current.predictions,
+        candidate.predictions,
+        settings.cohorts.headline_split,
+        num_candidates=num_candidates,
+        num_resamples=settings.evaluate.num_resamples,
+        seed=settings.seed,
+    )
+    if found.mean is None:
+        decision, reason = (
+            NOT_COMPARED,
+            "; ".join(f"{row.task}: {row.problem}" for row in found.tasks) or "no common task",
+        )
+    else:
+        decision = BETTER if found.is_better else WORSE if found.is_worse else UNDECIDED
+        num_tasks = sum(row.auroc is not None for row in found.tasks)
+        reason = (
+            f"mean AUROC over {num_tasks} task(s) {found.mean.value:+.3f} ({found.mean.low:+.3f} to {found.mean.high:+.3f}), "
+            f"shared among {num_candidates} candidate(s)"
+        )
+    return of(
+        candidate,
+        decision,
+        reason,
+        against=current.variant,
+        mean=None if found.mean is None else asdict(found.mean),
+        tasks=[asdict(row) for row in found.tasks],
+    )
+
+
+def of(contender: Contender, decision: str, reason: str, **compared: Any) -> Decision:
+    return Decision(
+        variant=contender.variant, fingerprint=contender.fingerprint, decision=decision, reason=reason, **compared
+    )
+
+
+def best_of(compared: list[Decision]) -> Decision | None:
+    """The one that is better by most."""
+    better = [decision for decision in compared if decision.decision == BETTER and decision.mean]
+    return max(better, key=lambda decision: decision.mean["value"] if decision.mean else 0.0, default=None)
+
+
+def keep(work: Path, chosen: Contender) -> None:
+    """The model and its evaluation beside the decision: what serves stays when its variant is finetuned again.
+
+    Files are linked where the disk allows it; a model of 7 billion weights is not there twice.
+    """
+    shutil.rmtree(work / "model", ignore_errors=True)
+    shutil.copytree(chosen.model, work / "model", copy_function=link_or_copy)
+    for name in (PREDICTIONS_FILE, ROWS_FILE, RECORD_FILE):
+        shutil.copyfile(chosen.evaluation / name, work / name)
+
+
+def link_or_copy(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target
+
+
+def record_decisions(
+    context: dg.AssetExecutionContext,
+    tracking: Tracking,
+    model_name: str,
+    artifact: Artifact,
+    decisions: list[Mapping[str, Any]],
+) -> str | None:
+    """Tags on the versions in MLflow, and the alias on the one that serves; its version."""
+    for decision in decisions:
+        version = tracking.find_version(model_name, decision["fingerprint"])
+        if version is not None:
+            told = {"decision": decision["decision"], "decision.reason": decision["reason"]}
+            told |= {"decision.against": decision["against"]} if decision["against"] else {}
+            tracking.tag_version(model_name, version, told)
+    serving = tracking.find_version(model_name, artifact.summary["fingerprint"])
+    if serving is None:
+        context.log.warning(
+            f"{artifact.summary['variant']} serves, but MLflow does not know it as {model_name}: materialize "
+            f"'finetuned_{RECIPE}' for it once more to register it"
+        )
+    else:
+        tracking.put_in_service(model_name, serving)
+    return serving
+
+
+def decisions_table(decisions: list[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Candidate by candidate the mean over the tasks, then each task."""
+    rows: list[list[Any]] = []
+    for decision in decisions:
+        said = f"{decision['decision']} ({decision['reason']})"
+        rows.append([decision["variant"], "all tasks", *numbers(decision["mean"]), said])
+        for row in decision["tasks"]:
+            rows.append([decision["variant"], TASKS[row["task"]].title, *numbers(row["auroc"]), row["problem"] or ""])
+    return markdown_table(
+        ["candidate", "task", "AUROC in service", "AUROC of the candidate", "difference", "interval", "p", "decision"],
+        rows,
+    )
+
+
+def numbers(difference: Mapping[str, Any] | None) -> list[Any]:
+    if difference is None:
+        return ["-"] * 5
+    interval = f"{difference['low']:+.3f} to {difference['high']:+.3f}"
+    return [difference["first"], difference["second"], f"{difference['value']:+.3f}", interval, difference["p_value"]]
