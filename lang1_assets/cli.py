@@ -28,6 +28,8 @@ PID_TAG = "lang1/pid"
 
 
 def main() -> None:
+    # Before anything loads torch: this process scores, and what it starts trains, beside whatever else the machine does.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = parse_arguments()
     try:
         settings = load_settings()

@@ -83,7 +83,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
         kinds={"deepspeed", "huggingface"},
         pool="accelerator",
         retry_policy=dg.RetryPolicy(max_retries=2, delay=2),
-        description="A decoder pretrained on the variant's mixture: a trajectory of Hugging Face checkpoints. "
+        description="A model pretrained on the variant's mixture: a trajectory of Hugging Face checkpoints. "
         "One partition a variant of Table 1, a model from elsewhere, or a control with random weights.",
         check_specs=[dg.AssetCheckSpec("better_than_uniform", asset="pretrained_model")],
     )
@@ -130,7 +130,9 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
             inputs=[*corpora.values(), tokens],
             parameters={
                 "model": settings.shape_of(key).model_dump(),
-                "pretrain": settings.pretrain.model_dump(exclude={*MONITOR_FIELDS, *COMPUTING_FIELDS, "start_from"}),
+                "pretrain": settings.pretrain_of(key).model_dump(
+                    exclude={*MONITOR_FIELDS, *COMPUTING_FIELDS, "start_from"}
+                ),
                 **({"start_sha256": start} if start is not None else {}),
                 "variant": settings.variants[key].model_dump(include={"mixture", "random_weights", "architecture"}),
                 "folder": folder_listing(settings.variants[key]),
@@ -174,7 +176,7 @@ def observed_start(context: dg.AssetExecutionContext, settings: Settings) -> str
 
 
 def job_config(settings: Settings, key: str, corpora: dict[str, Artifact], tokens: Artifact) -> dict[str, Any]:
-    pretrain = settings.pretrain.model_dump(mode="json")
+    pretrain = settings.pretrain_of(key).model_dump(mode="json")
     own = {name: pretrain.pop(name) for name in ("checkpoint_tokens", "suspect_steps", "validation_windows")}
     for name in ("num_cpu_ranks", "warmup_share", *MONITOR_FIELDS):
         pretrain.pop(name)
@@ -200,7 +202,7 @@ def run_length(settings: Settings, key: str, corpora: dict[str, Artifact]) -> di
     from lang1_assets.ops.pretraining.length import steps_of_one_epoch
     from lang1_assets.ops.shards import TokenShards
 
-    pretrain, weights = settings.pretrain, settings.variants[key].mixture
+    pretrain, weights = settings.pretrain_of(key), settings.variants[key].mixture
     if pretrain.max_steps != "one_epoch":
         steps = pretrain.max_steps
     elif corpora:

@@ -133,10 +133,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _variants_have_shapes(self) -> Settings:
         for key in self.variants:
-            try:
-                self.shape_of(key)
-            except ValueError as error:
-                raise ValueError(f"variants.{key}.model: {error}") from None
+            for section, of_variant in (("model", self.shape_of), ("pretrain", self.pretrain_of)):
+                try:
+                    of_variant(key)
+                except ValueError as error:
+                    raise ValueError(f"variants.{key}.{section}: {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -203,6 +204,9 @@ class Settings(Section):
     def shape_of(self, variant: str) -> Model:
         """The sizes of one variant; those of a folder are its own, and this says nothing of them."""
         return Model(**{**self.model.model_dump(), **self.variants[variant].model})
+
+    def pretrain_of(self, variant: str) -> Pretrain:
+        return Pretrain(**{**self.pretrain.model_dump(), **self.variants[variant].pretrain})
 
     def lora_of(self, variant: str) -> Lora | None:
         return self.variants[variant].lora or self.finetune.lora

@@ -199,6 +199,8 @@ class Variant(Section):
     """`encoder`: masked-token pretraining and a classification head, the control of Fig. D4 (M27)."""
     model: dict[str, Any] = {}
     """Fields of the profile's `model` in which this variant differs: another size (M56)."""
+    pretrain: dict[str, Any] = {}
+    """Fields of the profile's `pretrain` in which it differs: another learning rate, say."""
     lora: Lora | None = None
     """In the place of `finetune.lora`: for a model too large to train whole."""
 
@@ -208,6 +210,8 @@ class Variant(Section):
             raise ValueError(
                 "give one of: a mixture with at least one corpus, random_weights: true, a folder of a model made elsewhere"
             )
-        if self.folder is not None and (self.model or self.architecture == "encoder"):
-            raise ValueError("a model from a folder has its own shape and architecture; remove model and architecture")
+        if self.folder is not None and (self.model or self.pretrain or self.architecture == "encoder"):
+            raise ValueError(
+                "a model from a folder is as it is; remove model, pretrain and architecture, which are of those made here"
+            )
         return self

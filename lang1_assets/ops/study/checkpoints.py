@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def spread(trajectory: Sequence[str], number: int) -> list[str]:
-    """So many checkpoints in the trajectory's order, evenly spread, the last one always among them and the first one from two on."""
+    """So many checkpoints in the trajectory's order, evenly spread: the last one always, and from two on the first one."""
     if number >= len(trajectory):
         return list(trajectory)
     if number == 1:
