@@ -64,7 +64,7 @@ def described(base: Base) -> str:
 def pair_means(studied: Studied, pairs: Sequence[tuple[Base, Base]], region: Region, what: str) -> list[Weighed]:
     """Of each pair the second's AUROC less the first's, mean over the tasks that both were finetuned for."""
     if not pairs:
-        return [Lacking(about=what, why="the profile has no two variants that differ in this alone")]
+        return [Lacking(about=what, why="no two pretrained variants of the profile differ in this alone")]
     found: list[Weighed] = []
     for first, second in pairs:
         tasks = shared_tasks(studied, first, second)

@@ -24,6 +24,8 @@ LITTLE = 0.01
 """AUROC: the paper's differences are 0.004 to 0.007 (appendix L)."""
 READMISSION = "readmission"
 OVERLAP_TASKS = (READMISSION, "mortality", STAY)
+MOST = 0.5
+"""Standard deviation of numbers between 0 and 1."""
 DIFFERENT = 0.01
 """AUROC, standard deviation between groups."""
 
@@ -110,7 +112,7 @@ def finetuned_rows(rows: Sequence[Row], task: str) -> list[Row]:
 
 
 def spread(attribute: str, rows: Sequence[Row], level: float, source: str) -> Evidence:
-    """Standard deviation of AUROC between groups, without what chance gives (DerSimonian and Laird 1986; Viechtbauer 2007)."""
+    """Standard deviation of AUROC between groups, without what chance gives (Paule and Mandel 1982; Viechtbauer 2007)."""
     from scipy.stats import chi2
 
     values = np.array([row["value"] for row in rows])
@@ -130,18 +132,20 @@ def spread(attribute: str, rows: Sequence[Row], level: float, source: str) -> Ev
 
 
 def between(values: Floats, errors: Floats, goal: float) -> float:
-    """The standard deviation between groups at which Cochran's Q of their values equals `goal`; 0 where it is below even at 0."""
+    """The standard deviation between groups at which Cochran's Q of their values equals `goal`.
+
+    0 where Q is below it even so; no more than `MOST`, where few groups would allow any.
+    """
     from scipy.optimize import brentq
 
     def excess(deviation: float) -> float:
         weights = 1 / (errors**2 + deviation**2)
         return float((weights * (values - np.average(values, weights=weights)) ** 2).sum()) - goal
 
-    # AUROCs lie within 1 of each other; Q falls as the deviation rises.
-    most = 1.0
-    while excess(most) > 0:
-        most *= 2
-    return float(brentq(excess, 0.0, most)) if excess(0.0) > 0 else 0.0
+    # Q falls as the deviation rises.
+    if excess(0.0) <= 0:
+        return 0.0
+    return MOST if excess(MOST) >= 0 else float(brentq(excess, 0.0, MOST))
 
 
 def overlap_is_harmless(studied: Studied) -> list[Weighed]:
@@ -149,7 +153,8 @@ def overlap_is_harmless(studied: Studied) -> list[Weighed]:
     from scipy.stats import norm
 
     name = f"patient_overlap/{studied.ours.name}"
-    tasks = [task for task in OVERLAP_TASKS if task in studied.tasks] or [READMISSION]
+    measured = {row["task"] for row in studied.overlap.get(name, ())}
+    tasks = [task for task in OVERLAP_TASKS if task in measured] or OVERLAP_TASKS
     level = shared(len(tasks))
     # The analysis keeps 95 %; what is shared among tasks is wider by the ratio of the normal quantiles.
     wider = float(norm.ppf(1 - (1 - level) / 2)) / NORMAL_QUANTILE
