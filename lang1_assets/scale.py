@@ -63,6 +63,7 @@ def scaled_model(settings: Settings) -> dg.AssetsDefinition:
         description=f"Finetuned on {task.replace('_', ' ')} with 100 to all labelled notes, each choice a subset of the next, from "
         "checkpoints of the trajectory: `study.num_notes` x `study.scaled` of the profile. "
         + (SYNTHETIC if settings.is_synthetic else ""),
+        check_specs=[dg.AssetCheckSpec("better_than_chance", asset="scaled_model")],
     )
     def _scaled_model(
         context: dg.AssetExecutionContext,
@@ -103,9 +104,22 @@ def scaled_model(settings: Settings) -> dg.AssetsDefinition:
                 ]
             )
         head = ["pretraining tokens", "labelled notes", "finetuning tokens", "validation micro-AUROC"]
-        return dg.MaterializeResult(metadata={"models": markdown_table(head, rows)})
+        return dg.MaterializeResult(
+            metadata={"models": markdown_table(head, rows)}, check_results=[better_than_chance(rows)]
+        )
 
     return _scaled_model
+
+
+def better_than_chance(rows: list[list[Any]]) -> dg.AssetCheckResult:
+    """The last checkpoint with all its labelled notes; with a hundred a model may well be at chance."""
+    most = max(rows, key=lambda row: (row[0], row[1]))
+    return dg.AssetCheckResult(
+        check_name="better_than_chance",
+        passed=bool(most[3] > 0.5),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"validation_micro_auroc_with_all_notes": most[3]},
+    )
 
 
 def scaled_evaluation(settings: Settings) -> dg.AssetsDefinition:
@@ -120,23 +134,28 @@ def scaled_evaluation(settings: Settings) -> dg.AssetsDefinition:
         kinds={"torch", "scikitlearn"},
         pool="accelerator",
         description=f"Each model of `scaled_model` on {split}. " + (SYNTHETIC if settings.is_synthetic else ""),
+        check_specs=[dg.AssetCheckSpec("probabilities_are_valid", asset="scaled_evaluation", blocking=True)],
     )
     def _scaled_evaluation(
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
     ) -> dg.MaterializeResult:
         key = context.partition_key
         base, examples = store.get(f"pretrained_model/{key}"), examples_to_score(store, (task,))
-        rows = []
+        rows, invalid = [], 0
         for scale in scales(settings, key, base):
             model = store.get(f"scaled_model/{key}/{scale.path}")
             made = evaluate_scaled(context, settings, store, tracking, key, scale, model, examples)
+            invalid += not scored.valid_probabilities(made).passed
             (found,) = (row for row in scored.rows_of(made) if row["metric"] == "auroc")
             summary = model.summary
             notes = sum(summary["train_notes"].values())
             interval = f"{found['low']:.3f} - {found['high']:.3f}"
             rows.append([tokens_of(scale.checkpoint), notes, summary["tokens_seen"], found["value"], interval])
         head = ["pretraining tokens", "labelled notes", "finetuning tokens", "AUROC", "95 % interval"]
-        return dg.MaterializeResult(metadata={"auroc": markdown_table(head, rows)})
+        valid = dg.AssetCheckResult(
+            check_name="probabilities_are_valid", passed=invalid == 0, metadata={"models_with_invalid_ones": invalid}
+        )
+        return dg.MaterializeResult(metadata={"auroc": markdown_table(head, rows)}, check_results=[valid])
 
     return _scaled_evaluation
 
