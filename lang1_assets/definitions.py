@@ -12,6 +12,7 @@ from dagster_dbt import DbtCliResource
 from lang1_assets import (
     analyze,
     baselines,
+    cards,
     checks,
     clean,
     compare,
@@ -91,6 +92,7 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         trajectory,
         study,
         memorize,
+        cards,
         report,
     )
     return dg.Definitions(

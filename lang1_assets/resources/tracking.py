@@ -158,6 +158,13 @@ class Tracking(dg.ConfigurableResource):
         for key, value in tags.items():
             client.set_model_version_tag(model_name, version, key, value[:MAX_PARAM_CHARACTERS])
 
+    def attach_card(self, model_name: str, version: str, run_id: str, description: str, files: Sequence[Path]) -> None:
+        """A short description on the version's page, and the files on the page of its run."""
+        client = self._client()
+        client.update_model_version(model_name, version, description)
+        for file in files:
+            client.log_artifact(run_id, str(file), "model_card")
+
     def put_in_service(self, model_name: str, version: str) -> None:
         self._client().set_registered_model_alias(model_name, IN_SERVICE_ALIAS, version)
 

@@ -1,0 +1,234 @@
+"""Model cards through their asset: every number from a file, what was not run is said, synthetic comes first."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from lang1_assets import cards
+from lang1_assets.ops.model_card.items import HOSPITAL, ITEMS
+from lang1_assets.ops.results import result_rows
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.resources.store import ArtifactStore
+from lang1_assets.resources.tracking import Tracking, registered_name
+from lang1_assets.settings import Settings, load_settings
+from tests.ops.conftest import synthetic_examples
+
+VARIANT, RECIPE, TASK, SPLIT = "lang1-tiny-notesplus", "mortality", "mortality", "temporal_2024"
+MODEL = registered_name("tiny", RECIPE)
+
+
+def predicted(examples: pl.DataFrame) -> pl.DataFrame:
+    """Better than chance, by far."""
+    chance = np.random.default_rng(1).uniform(0.1, 0.6, len(examples)) + 0.3 * examples["label"].to_numpy()
+    frame = examples.select("note_id", "subject_id", pl.lit(TASK).alias("task"), "split", "label")
+    columns = np.column_stack([1 - chance, chance]).tolist()
+    return frame.with_columns(pl.Series("probabilities", columns)).filter(pl.col("split").is_in(["test", SPLIT]))
+
+
+class Finetuned:
+    """A store with one finetuned and evaluated model, and its version in MLflow."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        self.settings: Settings = load_settings("tiny")
+        self.store = ArtifactStore(root=str(folder / "artifacts"))
+        uri = f"sqlite:///{shutil.copyfile(database, folder / 'mlflow.db')}"
+        self.tracking = Tracking(tracking_uri=uri, ui_url="", artifact_root=str(folder / "mlflow"), dagster_url="")
+        self.client = self.tracking._client()
+        self.examples = synthetic_examples(TASK)
+        self.run_id = self.client.create_run(
+            self.client.create_experiment("finetune", str(folder / "mlflow"))
+        ).info.run_id
+        self.write_data()
+        self.write_model(steps=321)
+
+    def write_data(self) -> None:
+        def write_examples(work: Path) -> dict[str, Any]:
+            self.examples.write_parquet(work / "examples.parquet")
+            return {"switched_off": ""}
+
+        def write_tables(work: Path) -> dict[str, Any]:
+            counts = self.examples.group_by("split", "label").agg(
+                num_notes=pl.len(), num_patients=pl.col("subject_id").n_unique()
+            )
+            counts.with_columns(task=pl.lit(TASK)).write_parquet(work / "cohort_counts.parquet")
+            steps = [("notes of the right type", 1234), ("discharged within the study windows", len(self.examples))]
+            rows = [
+                {
+                    "task": TASK,
+                    "step_number": i,
+                    "step": step,
+                    **{f"num_{unit}_left": num for unit in ("notes", "encounters", "patients")},
+                }
+                for i, (step, num) in enumerate(steps)
+            ]
+            pl.DataFrame([*rows, {**rows[0], "task": "readmission"}]).write_parquet(work / "cohort_attrition.parquet")
+            return {}
+
+        self.store.build(f"{TASK}_examples", write_examples)
+        self.store.build("warehouse", write_tables)
+        self.store.build("hospital_exports", lambda work: {"num_rows": {"notes": 987654}, "synthetic": True})
+        self.store.build(f"pretrained_model/{VARIANT}", lambda work: {"tokens": 2_345_678, "num_parameters": 876_543})
+
+    def write_model(self, steps: int, evaluate: bool = True) -> None:
+        def write(work: Path) -> dict[str, Any]:
+            (work / "search.json").write_text(
+                json.dumps([{"learning_rate": 3e-4, "val_micro_auroc": 0.654, "val_loss": 0.6}])
+            )
+            return {
+                "steps": steps,
+                "best_step": 300,
+                "best_val_micro_auroc": 0.789,
+                "train_notes": {TASK: 40},
+                "mlflow_run_id": self.run_id,
+            }
+
+        inputs = [self.store.get(f"pretrained_model/{VARIANT}")]
+        model = self.store.build(f"finetuned_{RECIPE}/{VARIANT}", write, inputs=inputs, parameters={"steps": steps})
+        tags = {"fingerprint": model.fingerprint}
+        self.tracking.register(MODEL, model.path, self.run_id, tags)
+        if evaluate:
+            self.store.build(f"{RECIPE}_evaluation/{VARIANT}", self.write_evaluation, inputs=[model])
+
+    def write_evaluation(self, work: Path) -> dict[str, Any]:
+        rows = result_rows(predicted(self.examples), model=VARIANT, mode="finetuned", trained_on=TASK, num_resamples=30)
+        (work / "rows.json").write_text(json.dumps(rows))
+        record = {"model_sha256": "ab" * 32, "tasks": {TASK: {}}, "versions": {"torch": "2.13"}, "mlflow_run_id": "r2"}
+        (work / "record.json").write_text(json.dumps(record))
+        return {}
+
+    def analyze(self) -> None:
+        common = {"task": TASK, "mode": RECIPE, "split": SPLIT, "n": 60, "value": 0.7, "low": 0.6, "high": 0.8}
+        strata = [
+            {**common, "attribute": "all", "group": "all", "is_worse": False},
+            {**common, "attribute": "borough", "group": "Queens", "is_worse": True, "value": 0.512},
+            {**common, "attribute": "borough", "group": "Bronx", "is_worse": False},
+            {**common, "attribute": "borough", "group": "Other", "is_worse": False, "value": None},
+        ]
+        overlap = [{**common, "group": "new patients", "mean_age": 51.0}]
+        for name, rows in (("strata", strata), ("patient_overlap", overlap)):
+            other = [{**rows[0], "mode": "joint", "group": "of another model"}]
+
+            def write(work: Path, rows: Any = rows, other: Any = other) -> dict[str, Any]:
+                (work / "rows.json").write_text(json.dumps([*rows, *other]))
+                return {}
+
+            self.store.build(f"{name}/{VARIANT}", write)
+        self.store.build(f"memorization/{VARIANT}", lambda work: {"num_sequences": 240, "share_repeated": 0.0125})
+
+    def make(self) -> Any:
+        (asset,) = cards.build_assets(self.settings)
+        return dg.materialize(
+            [asset], resources={"store": self.store, "tracking": self.tracking}, partition_key=VARIANT
+        )
+
+    @property
+    def card(self) -> str:
+        return (self.store.get(f"model_card/{VARIANT}/{RECIPE}").path / "card.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    Tracking(
+        tracking_uri=f"sqlite:///{path}", ui_url="", artifact_root="", dagster_url=""
+    )._client().search_experiments()
+    return path
+
+
+@pytest.fixture
+def finetuned(tmp_path: Path, database: Path) -> Finetuned:
+    return Finetuned(tmp_path, database)
+
+
+def test_synthetic_is_the_first_line_and_every_item_is_there(finetuned: Finetuned) -> None:
+    assert finetuned.make().success
+    lines = finetuned.card.splitlines()
+    assert lines[0].startswith("**Synthetic data")
+    for item in ITEMS:
+        assert any(line.startswith(f"### {item.topic}") for line in lines)
+    assert len([line for line in lines if line.startswith("### ")]) == len(ITEMS)
+
+
+def test_numbers_are_those_of_the_files(finetuned: Finetuned) -> None:
+    finetuned.make()
+    rows = json.loads((finetuned.store.get(f"{RECIPE}_evaluation/{VARIANT}").path / "rows.json").read_text())
+    auroc = next(row for row in rows if (row["metric"], row["split"]) == ("auroc", SPLIT))
+    patients = f"({auroc['low_by_patient']:.3f} \N{EN DASH} {auroc['high_by_patient']:.3f})"
+    for number in (
+        f"{auroc['value']:.3f}",
+        patients,
+        "987,654",
+        "2,345,678",
+        "876,543",
+        "321",
+        "0.789",
+        "3.00e-04: 0.654",
+    ):
+        assert number in finetuned.card
+    # The flow is of its task alone.
+    assert finetuned.card.count("| notes of the right type | 1,234 |") == 1
+    assert f"| {TASKS[TASK].title} | train |" in finetuned.card
+    assert "ab" * 32 in finetuned.card
+    assert f"{MODEL} version 1" in finetuned.card
+
+
+def test_what_was_not_run_says_which_asset_would(finetuned: Finetuned) -> None:
+    (check,) = finetuned.make().get_asset_check_evaluations()
+    assert not check.passed
+    for asset in ("strata", "patient_overlap", "elsewhere_evaluation", "memorization"):
+        assert f"Not measured. The asset `{asset}` would." in finetuned.card
+        assert asset in str(check.description)
+    # Nobody's card claims an approval.
+    assert finetuned.card.count(HOSPITAL) == 3
+
+
+def test_what_was_run_is_told_of_this_model_alone(finetuned: Finetuned) -> None:
+    finetuned.analyze()
+    (check,) = finetuned.make().get_asset_check_evaluations()
+    assert "strata" not in str(check.description)
+    assert "borough Queens" in finetuned.card
+    assert "| Queens: 0.512 (0.600 \N{EN DASH} 0.800), 60 notes | Bronx: 0.700" in finetuned.card
+    assert "new patients" in finetuned.card
+    assert "share repeated 0.013" in finetuned.card
+    assert "of another model" not in finetuned.card
+
+
+def test_the_card_is_at_the_model_in_mlflow(finetuned: Finetuned) -> None:
+    finetuned.make()
+    version = finetuned.client.get_model_version(MODEL, "1")
+    assert version.description.startswith("Synthetic data. ")
+    assert f"AUROC on `{SPLIT}`" in version.description
+    attached = {item.path for item in finetuned.client.list_artifacts(finetuned.run_id, "model_card")}
+    assert attached == {"model_card/card.md", "model_card/card.json"}
+
+
+def test_no_card_is_of_an_evaluation_of_an_earlier_model(finetuned: Finetuned) -> None:
+    finetuned.write_model(steps=400, evaluate=False)
+    with pytest.raises(dg.Failure, match="Nothing of lang1-tiny-notesplus is finetuned and evaluated yet"):
+        finetuned.make()
+
+
+def test_no_text_of_a_note_is_in_it(finetuned: Finetuned) -> None:
+    finetuned.make()
+    folder = finetuned.store.get(f"model_card/{VARIANT}/{RECIPE}").path
+    for file in folder.iterdir():
+        text = file.read_text()
+        assert not any(note in text for note in finetuned.examples["text"] if len(note) > 30)
+        assert not any(name in text for name in finetuned.examples["note_id"])
+
+
+def test_a_table_is_a_table(finetuned: Finetuned) -> None:
+    finetuned.analyze()
+    finetuned.make()
+    blocks = [block.splitlines() for block in finetuned.card.split("\n\n") if block.startswith("|")]
+    assert len(blocks) >= 8
+    for block in blocks:
+        columns = {line.replace("\\|", "").count("|") for line in block}
+        assert len(columns) == 1, block[0]
+        assert len(block) > 2, block[0]
