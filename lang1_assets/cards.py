@@ -51,6 +51,7 @@ def model_card(settings: Settings) -> dg.AssetsDefinition:
             *(f"{recipe}_evaluation" for recipe in recipes),
             *(["elsewhere_evaluation"] if settings.elsewhere else []),
             *BESIDE,
+            *(f"{task}_examples" for task in TASKS),
         ],
         partitions_def=variant_partitions(settings),
         group_name="report",
@@ -124,6 +125,7 @@ def build_card(
         asset: found
         for asset, place in {
             **{asset: f"{asset}/{variant}" for asset in BESIDE},
+            **{f"leak_checks/{task}": f"leak_checks/{task}" for task in tasks},
             "elsewhere": f"elsewhere_evaluation/{variant}/{recipe}",
         }.items()
         if (found := store.find(place)) is not None
@@ -219,7 +221,12 @@ def facts_of(
         elsewhere=rows_of(beside["elsewhere"]) if "elsewhere" in beside else None,
         strata=of_mode(beside.get("strata"), recipe),
         overlap=of_mode(beside.get("patient_overlap"), recipe),
-        num_repeated=dict(beside["memorization"].summary) if "memorization" in beside else None,
+        memorization=beside["memorization"].summary["verdict"] if "memorization" in beside else None,
+        leaks={
+            task: [{name: check[name] for name in ("name", "passed", "message")} for check in checks_of(beside[place])]
+            for task in examples
+            if (place := f"leak_checks/{task}") in beside
+        },
         registered=registered,
         fingerprints={item.name: item.fingerprint for item in own},
     )
@@ -253,6 +260,10 @@ def table_rows(tables: Mapping[str, Artifact], name: str) -> list[dict[str, Any]
 
 def rows_of(artifact: Artifact) -> list[dict[str, Any]]:
     return list(json.loads((artifact.path / ROWS_FILE).read_text()))
+
+
+def checks_of(artifact: Artifact) -> list[dict[str, Any]]:
+    return list(json.loads((artifact.path / "checks.json").read_text()))
 
 
 def of_mode(artifact: Artifact | None, recipe: str) -> list[dict[str, Any]] | None:

@@ -119,7 +119,17 @@ class Finetuned:
                 return {}
 
             self.store.build(f"{name}/{VARIANT}", write)
-        self.store.build(f"memorization/{VARIANT}", lambda work: {"num_sequences": 240, "share_repeated": 0.0125})
+        self.store.build(f"memorization/{VARIANT}", lambda work: {"verdict": "no canary stands out", "is_clean": True})
+
+        def write_checks(work: Path) -> dict[str, Any]:
+            checks = [
+                {"name": "note_within_its_window", "passed": True, "message": "0 of 90", "numbers": {}, "table": []},
+                {"name": "no_answer_phrase", "passed": False, "message": "3 of 90 notes", "numbers": {}, "table": []},
+            ]
+            (work / "checks.json").write_text(json.dumps(checks))
+            return {"num_failed": 1}
+
+        self.store.build(f"leak_checks/{TASK}", write_checks)
 
     def make(self) -> Any:
         (asset,) = cards.build_assets(self.settings)
@@ -181,7 +191,7 @@ def test_numbers_are_those_of_the_files(finetuned: Finetuned) -> None:
 def test_what_was_not_run_says_which_asset_would(finetuned: Finetuned) -> None:
     (check,) = finetuned.make().get_asset_check_evaluations()
     assert not check.passed
-    for asset in ("strata", "patient_overlap", "elsewhere_evaluation", "memorization"):
+    for asset in ("strata", "patient_overlap", "elsewhere_evaluation", "memorization", "TASK_examples"):
         assert f"Not measured. The asset `{asset}` would." in finetuned.card
         assert asset in str(check.description)
     # Nobody's card claims an approval.
@@ -195,7 +205,8 @@ def test_what_was_run_is_told_of_this_model_alone(finetuned: Finetuned) -> None:
     assert "borough Queens" in finetuned.card
     assert "| Queens: 0.512 (0.600 \N{EN DASH} 0.800), 60 notes | Bronx: 0.700" in finetuned.card
     assert "new patients" in finetuned.card
-    assert "share repeated 0.013" in finetuned.card
+    assert "Of the base: no canary stands out." in finetuned.card
+    assert "1 of 2 checks passed; failed: no answer phrase (3 of 90 notes)" in finetuned.card
     assert "of another model" not in finetuned.card
 
 

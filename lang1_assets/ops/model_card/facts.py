@@ -49,8 +49,10 @@ class Facts:
     """`results.ResultRow` on another hospital's test."""
     strata: Rows | None
     overlap: Rows | None
-    num_repeated: Mapping[str, Any] | None
-    """The summary of the memorization asset."""
+    memorization: str | None
+    """The verdict on the base."""
+    leaks: Mapping[str, Rows]
+    """Task -> the leak checks that were run on its notes: `name`, `passed`, `message`."""
     registered: str
     """Name and version in MLflow."""
     fingerprints: Mapping[str, str]

@@ -72,8 +72,21 @@ def predictors(facts: Facts) -> str:
     cut = facts.settings.get("note_tokens")
     return (
         f"The text of one note ({', '.join(types)}), cleaned, its first {cut} tokens. No other variable: age, sex and race "
-        "are seen only where the note says them. Written before the prediction time; the asset `leak_checks` tests that."
+        "are seen only where the note says them."
     )
+
+
+def leaks(facts: Facts) -> str | None:
+    """Whether the note, or when it was written, gives the label away."""
+    if not facts.leaks:
+        return None
+    lines = []
+    for task in facts.tasks:
+        checks = facts.leaks.get(task)
+        failed = [f"{row['name'].replace('_', ' ')} ({row['message']})" for row in checks or () if not row["passed"]]
+        words = "not checked" if checks is None else f"{len(checks) - len(failed)} of {len(checks)} checks passed"
+        lines.append(f"- {title(task)}: {words}{'; failed: ' + '; '.join(failed) if failed else ''}")
+    return "\n".join(lines)
 
 
 def sample_size(facts: Facts) -> str:
@@ -93,19 +106,26 @@ def partition(facts: Facts) -> str:
         if by == "note"
         else "A patient is in one split of the development window."
     )
-    return f"Splits {', '.join(facts.splits)}, by {by}. {patients} Results are compared on `{facts.headline_split}`."
+    most = tables.cell(facts.record.get("parameters", {}).get("max_examples"))
+    return (
+        f"Splits {', '.join(facts.splits)}, by {by}. {patients} At most {most} notes of each test and task are scored. "
+        f"Results are compared on `{facts.headline_split}`."
+    )
 
 
 def development(facts: Facts) -> str:
     base, tuned = facts.base, facts.finetuned
+
+    def counted(name: str) -> str:
+        return tables.cell(tuned.get(name))
+
     size = "unknown size" if base.get("num_parameters") is None else f"{base['num_parameters']:,} parameters"
     read = "" if not base.get("tokens") else f", {base['tokens']:,} tokens of {mixture(facts)}"
     lines = [
-        f"- Base: {base['origin']} {base['architecture']}, {size}{read}.",
+        f"- Base: {base['architecture']}, {base['origin']}, {size}{read}.",
         f"- Recipe `{facts.recipe}`: {what_learns(facts)}.",
-        f"- Steps {tuned.get('steps', 0):,} (best on validation: {tuned.get('best_step', 0):,}), examples "
-        f"{tuned.get('examples_seen', 0):,}, tokens {tuned.get('tokens_seen', 0):,}; stopped by micro-AUROC on validation "
-        f"({tuned['best_val_micro_auroc']:.3f}).",
+        f"- Steps {counted('steps')} (best on validation: {counted('best_step')}), examples {counted('examples_seen')}, tokens "
+        f"{counted('tokens_seen')}; stopped by micro-AUROC on validation ({tuned['best_val_micro_auroc']:.3f}).",
         f"- Learning rate {tuned.get('learning_rate', facts.settings.get('learning_rate'))}, {searched(facts)}.",
     ]
     shown = (
@@ -190,14 +210,7 @@ def other_hospital(facts: Facts) -> str | None:
 
 
 def memorized(facts: Facts) -> str | None:
-    if facts.num_repeated is None:
-        return None
-    plain = {name: value for name, value in facts.num_repeated.items() if isinstance(value, int | float | str)}
-    return (
-        "Of the base: "
-        + ", ".join(f"{name.replace('_', ' ')} {tables.cell(value)}" for name, value in plain.items())
-        + "."
-    )
+    return None if facts.memorization is None else f"Of the base: {facts.memorization}."
 
 
 def specification(facts: Facts) -> str:
@@ -253,6 +266,7 @@ ITEMS: tuple[Item, ...] = (
     Item(number="6, 20a", section=METHODS, topic="Participants and who was left out", answer=eligibility),
     Item(number="8", section=METHODS, topic="Outcome and how it was labelled", answer=outcome),
     Item(number="9", section=METHODS, topic="Predictors", answer=predictors),
+    Item(number="9", section=METHODS, topic="Does the note know the answer", answer=leaks, asset="TASK_examples"),
     Item(number="10", section=METHODS, topic="Sample size", answer=sample_size),
     Item(number="11", section=METHODS, topic="Missing data", answer=missing_data),
     Item(number="12a", section=METHODS, topic="How the data were split", answer=partition),

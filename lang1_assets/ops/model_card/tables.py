@@ -96,7 +96,7 @@ def participants(facts: Facts) -> str:
                 row["last_time"],
                 row["num_notes"],
                 row["num_patients"],
-                None if row["mean_age"] is None else round(row["mean_age"], 1),
+                None if row["mean_age"] is None else f"{row['mean_age']:.1f}",
                 percent(row["share_female"]),
             ]
             for row in facts.people
