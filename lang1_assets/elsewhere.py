@@ -1,8 +1,6 @@
 """Labelled notes of another hospital, as its own profile has made them (paper 5.2.3)."""
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from lang1_assets.materialization import (
 )
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS, Task
-from lang1_assets.resources.store import MANIFEST, Artifact, ArtifactError, ArtifactStore, source_hash
+from lang1_assets.resources.store import MANIFEST, Artifact, ArtifactError, ArtifactStore, link_or_copy, source_hash
 from lang1_assets.settings import Settings, SettingsError, load_settings
 from lang1_assets.settings.study import ELSEWHERE_TASKS
 
@@ -181,14 +179,6 @@ def take(other: Artifact, there: Settings, cohort_sql: str, task: Task, work: Pa
         "cohort_sql_sha256": cohort_sql,
         "synthetic": there.is_synthetic,
     }
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def of_another_hospital(there: Path, here: Path) -> dg.AssetCheckResult:

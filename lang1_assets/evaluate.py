@@ -1,5 +1,6 @@
 """Evaluation: every model on the tasks and their test splits (paper 5.5)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,11 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
         examples = examples_to_score(store, own)
 
         def score() -> Any:
-            from lang1_assets.ops.evaluation import predict
+            from lang1_assets.ops.evaluation import predict, together
 
             config = scored.scoring_config(settings, context_length_of(settings, key))
-            return predict(folder, example_files(examples), settings.cohorts.test_splits, config, context.log.info)
+            parts = splits_scored(settings, mode, example_files(examples))
+            return together([predict(folder, files, splits, config, context.log.info) for files, splits in parts])
 
         artifact = scored.build_evaluation(
             context,
@@ -73,7 +75,10 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
                 splits=settings.cohorts.test_splits,
                 score=score,
                 hashes=lambda: scored.folder_hashes(folder),
-                parameters=scored.prompt_parameters(settings, context_length_of(settings, key)),
+                parameters={
+                    **scored.prompt_parameters(settings, context_length_of(settings, key)),
+                    "headline_split": settings.cohorts.headline_split,
+                },
                 code=[ENCODER_CODE] if settings.variants[key].architecture == "encoder" else [],
             ),
             examples=examples,
@@ -87,6 +92,19 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
 def tasks_scored(settings: Settings, mode: str) -> tuple[str, ...]:
     """A single-task model is scored on its own task, and with `evaluate.transfer` on the others."""
     return (mode,) if mode in TASKS and not settings.evaluate.transfer else tuple(TASKS)
+
+
+def splits_scored(
+    settings: Settings, mode: str, files: Mapping[str, Path]
+) -> list[tuple[dict[str, Path], Sequence[str]]]:
+    """What a model answers for on every test; and what it was not trained on, on the test that results are compared on (Fig. 5a)."""
+    own = {task: file for task, file in files.items() if mode in (ZERO_SHOT, "joint", task)}
+    others = {task: file for task, file in files.items() if task not in own}
+    parts: list[tuple[dict[str, Path], Sequence[str]]] = [
+        (own, settings.cohorts.test_splits),
+        (others, [settings.cohorts.headline_split]),
+    ]
+    return [(tasks, splits) for tasks, splits in parts if tasks]
 
 
 def tasks_of_variant(settings: Settings, key: str, mode: str, tasks: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Which model serves: a candidate takes over when it is better on the test, and not because its validation score is higher."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,7 @@ from lang1_assets import scored
 from lang1_assets.materialization import MODEL_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
-from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.resources.store import Artifact, ArtifactStore, link_or_copy
 from lang1_assets.resources.tracking import Tracking, registered_name
 from lang1_assets.settings import Settings
 
@@ -259,14 +258,6 @@ def keep(work: Path, chosen: Contender) -> None:
     shutil.copytree(chosen.model, work / "model", copy_function=link_or_copy)
     for name in (PREDICTIONS_FILE, ROWS_FILE, RECORD_FILE):
         shutil.copyfile(chosen.evaluation / name, work / name)
-
-
-def link_or_copy(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-    return target
 
 
 def record_decisions(

@@ -1,14 +1,12 @@
 """Bases that are not pretrained here: the control with random weights, and models made elsewhere (M26, M36)."""
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from lang1_assets.resources.store import listing_hash
+from lang1_assets.resources.store import link_or_copy, listing_hash
 from lang1_assets.resources.tracking import TrackedRun
 from lang1_assets.settings.training import Variant
 
@@ -43,15 +41,6 @@ def take_folder(folder: Path, work: Path) -> dict[str, Any]:
         "trajectory": [ONLY_CHECKPOINT],
         "folder": str(folder),
     }
-
-
-def link_or_copy(file: Path, target: Path) -> None:
-    """A hard link stays whole when the folder is removed, and takes no space; other file systems need a copy."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(file.resolve(), target)
-    except OSError:
-        shutil.copyfile(file, target)
 
 
 def folder_listing(variant: Variant) -> str | None:

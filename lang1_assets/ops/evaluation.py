@@ -43,6 +43,14 @@ class Scored:
     prompts: list[PromptsUsed]
 
 
+def together(parts: Sequence[Scored]) -> Scored:
+    """What one model made of several sets of prompts, as one."""
+    return Scored(
+        predictions=pl.concat([part.predictions for part in parts]),
+        prompts=[used for part in parts for used in part.prompts],
+    )
+
+
 def predict(
     model_folder: Path,
     examples: dict[str, Path],
