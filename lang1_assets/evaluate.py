@@ -97,7 +97,7 @@ def tasks_scored(settings: Settings, mode: str) -> tuple[str, ...]:
 def splits_scored(
     settings: Settings, mode: str, files: Mapping[str, Path]
 ) -> list[tuple[dict[str, Path], Sequence[str]]]:
-    """What a model answers for on every test; and what it was not trained on, on the test that results are compared on (Fig. 5a)."""
+    """What a model answers for on every test; what it was not trained on, on the test that results are compared on (Fig. 5a)."""
     own = {task: file for task, file in files.items() if mode in (ZERO_SHOT, "joint", task)}
     others = {task: file for task, file in files.items() if task not in own}
     parts: list[tuple[dict[str, Path], Sequence[str]]] = [
