@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import scored
+from lang1_assets import evaluation_result, scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema, markdown_table
 from lang1_assets.ops import schemas
 from lang1_assets.ops.baselines import BASELINES
@@ -38,7 +38,7 @@ def baseline_evaluation(settings: Settings) -> dg.AssetsDefinition:
         "fitted to its training notes, set by its validation notes, on the tests that language models are scored on. "
         + (SYNTHETIC if settings.is_synthetic else ""),
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
-        check_specs=scored.check_specs(name),
+        check_specs=evaluation_result.check_specs(name),
     )
     def _baseline_evaluation(
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
@@ -83,7 +83,7 @@ def baseline_evaluation(settings: Settings) -> dg.AssetsDefinition:
             inputs=[tables],
         )
         fitted = json.loads((artifact.path / RECORD_FILE).read_text())["fitted"]
-        return scored.evaluation_result(artifact, fitted=fitted_table(fitted))
+        return evaluation_result.evaluation_result(artifact, fitted=fitted_table(fitted))
 
     return _baseline_evaluation
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import scored
+from lang1_assets import evaluation_result, scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema, markdown_table
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS
@@ -55,7 +55,7 @@ def evaluation(settings: Settings, name: str, keys: Sequence[str]) -> dg.AssetsD
         + (SYNTHETIC if settings.is_synthetic else ""),
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
         check_specs=[
-            *scored.check_specs(name),
+            *evaluation_result.check_specs(name),
             *([dg.AssetCheckSpec("answers_are_valid", asset=name)] if name == SERVED else []),
         ],
     )
@@ -91,9 +91,9 @@ def evaluation(settings: Settings, name: str, keys: Sequence[str]) -> dg.AssetsD
             inputs=[tokens],
         )
         if name == LOCAL:
-            return scored.evaluation_result(artifact)
+            return evaluation_result.evaluation_result(artifact)
         answers = list(json.loads((artifact.path / scored.ANSWERS_FILE).read_text()))
-        result = scored.evaluation_result(artifact, answers=answers_table(answers))
+        result = evaluation_result.evaluation_result(artifact, answers=answers_table(answers))
         return result._replace(check_results=[*(result.check_results or []), valid_answers(answers)])
 
     return _evaluation

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import scored
+from lang1_assets import evaluation_result, scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS
@@ -46,7 +46,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
         + f", on the test splits of {f'all {len(tasks)} tasks' if len(tasks) > 1 else 'its task'}. "
         + (SYNTHETIC if settings.is_synthetic else ""),
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
-        check_specs=scored.check_specs(name),
+        check_specs=evaluation_result.check_specs(name),
     )
     def _evaluation(
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
@@ -84,7 +84,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
             examples=examples,
             inputs=[model],
         )
-        return scored.evaluation_result(artifact)
+        return evaluation_result.evaluation_result(artifact)
 
     return _evaluation
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import scored
+from lang1_assets import evaluation_result, scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.schemas import ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
@@ -70,7 +70,7 @@ def answer_perplexity(settings: Settings) -> dg.AssetsDefinition:
         artifact = store.build(
             f"{NAME}/{key}", lambda work: gather(found, work), inputs=list(found.values()), on_wait=context.log.warning
         )
-        rows = scored.rows_of(artifact)
+        rows = evaluation_result.rows_of(artifact)
         return materialized(artifact, [answers_are_learned(rows)], perplexity=table(rows))
 
     return _answer_perplexity
@@ -140,7 +140,7 @@ def measure(
 
 
 def gather(found: Mapping[str, Artifact], work: Path) -> dict[str, Any]:
-    rows = [row for artifact in found.values() for row in scored.rows_of(artifact)]
+    rows = [row for artifact in found.values() for row in evaluation_result.rows_of(artifact)]
     (work / ROWS_FILE).write_text(json.dumps(rows, indent=1))
     return {"modes": list(found), "mlflow_runs": {mode: held.summary["mlflow_url"] for mode, held in found.items()}}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import scored
+from lang1_assets import evaluation_result, scored
 from lang1_assets.finetuned import Finetuning, build_finetuned
 from lang1_assets.materialization import MODEL_OWNER, RESEARCH_OWNER, SYNTHETIC, markdown_table
 from lang1_assets.ops.study.checkpoints import spread
@@ -145,8 +145,8 @@ def scaled_evaluation(settings: Settings) -> dg.AssetsDefinition:
         for scale in scales(settings, key, base):
             model = store.get(f"scaled_model/{key}/{scale.path}")
             made = evaluate_scaled(context, settings, store, tracking, key, scale, model, examples)
-            invalid += not scored.valid_probabilities(made).passed
-            (found,) = (row for row in scored.rows_of(made) if row["metric"] == "auroc")
+            invalid += not evaluation_result.valid_probabilities(made).passed
+            (found,) = (row for row in evaluation_result.rows_of(made) if row["metric"] == "auroc")
             summary = model.summary
             notes = sum(summary["train_notes"].values())
             interval = f"{found['low']:.3f} - {found['high']:.3f}"

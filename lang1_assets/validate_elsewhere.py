@@ -48,7 +48,7 @@ def elsewhere_evaluation(settings: Settings, there: Settings) -> dg.AssetsDefini
         description="The model as it is and as far as it was finetuned, here or there, on the other hospital's test split. "
         + (SYNTHETIC if there.is_synthetic else ""),
         metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
-        check_specs=scored.check_specs(EVALUATION),
+        check_specs=evaluation_result.check_specs(EVALUATION),
     )
     def _evaluation(
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
@@ -128,9 +128,9 @@ def score_one(
 
 def result_of(found: Mapping[str, Artifact]) -> dg.MaterializeResult:
     """What a person sees in Dagster of all modes together."""
-    rows = {mode: scored.rows_of(artifact) for mode, artifact in found.items()}
+    rows = {mode: evaluation_result.rows_of(artifact) for mode, artifact in found.items()}
     version = sha256("".join(artifact.fingerprint for artifact in found.values()).encode()).hexdigest()[:16]
-    valid = [scored.valid_probabilities(artifact) for artifact in found.values()]
+    valid = [evaluation_result.valid_probabilities(artifact) for artifact in found.values()]
     return dg.MaterializeResult(
         metadata={
             "auroc": auroc_table(rows),
@@ -140,8 +140,8 @@ def result_of(found: Mapping[str, Artifact]) -> dg.MaterializeResult:
         },
         data_version=dg.DataVersion(version),
         check_results=[
-            dg.AssetCheckResult(check_name=scored.CHECKS[0], passed=all(check.passed for check in valid)),
-            scored.too_good([row for of_mode in rows.values() for row in of_mode]),
+            dg.AssetCheckResult(check_name=evaluation_result.CHECKS[0], passed=all(check.passed for check in valid)),
+            evaluation_result.too_good([row for of_mode in rows.values() for row in of_mode]),
         ],
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from lang1_assets.cli import PID_TAG, close_dead_runs
+from lang1_assets.cli.runs import PID_TAG, close_dead_runs
 from tests.ops.test_leaderboard import predictions
 from tests.ops.test_side_by_side import leave
 

@@ -1,0 +1,140 @@
+"""Jobs started from a terminal: the demo, its parts, the studies, models from elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from lang1_assets.settings import Settings, lang1_home
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+PID_TAG = "lang1/pid"
+
+
+def run_demo(settings: Settings, arguments: argparse.Namespace) -> int:
+    return run_job(settings, "demo", arguments.variant or settings.main_variant, show_results=True)
+
+
+def run_corpus(settings: Settings, arguments: argparse.Namespace) -> int:
+    return run_job(settings, "corpus", arguments.variant or settings.main_variant, show_results=False)
+
+
+def run_cohorts(settings: Settings, arguments: argparse.Namespace) -> int:
+    return run_job(settings, "cohorts", settings.main_variant, show_results=False)
+
+
+def run_study(settings: Settings, arguments: argparse.Namespace) -> int:
+    import dagster as dg
+
+    from lang1_assets.agenda import run_agenda
+
+    print(f"profile {settings.name}; everything is written to {lang1_home()}", flush=True)
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
+        failed = run_agenda(settings, instance, {PID_TAG: str(os.getpid())})
+    minutes = (time.monotonic() - started) / 60
+    if failed:
+        print(
+            f"\nFAILED: {'; '.join(entry.title for entry in failed)}. Everything else was made in {minutes:.1f} minutes."
+        )
+        print("Run the same command again to go on from there: what is finished is reused.")
+        return 1
+    print(f"\nDone in {minutes:.1f} minutes.")
+    print_results(settings)
+    print("Open Dagster (http://127.0.0.1:3000) and MLflow (http://127.0.0.1:5000) with: make ui")
+    return 0
+
+
+def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
+    import dagster as dg
+
+    from lang1_assets import definitions
+    from lang1_assets.leaderboard import asset_of
+
+    assets = asset_of(settings)
+    unknown = [name for name in arguments.models if name not in assets]
+    if unknown:
+        sys.exit(f"{', '.join(unknown)}: not in the profile's models; it has: {', '.join(assets) or 'none'}")
+    job = definitions.defs.resolve_implicit_global_asset_job_def()
+    wanted: list[tuple[str, str | None]] = [*((assets[name], name) for name in arguments.models), ("leaderboard", None)]
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
+        for asset, partition in wanted:
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey(asset)],
+                partition_key=partition,
+                run_config={"loggers": {"console": {}}},
+                tags={PID_TAG: str(os.getpid())},
+                raise_on_error=False,
+            )
+            if not result.success:
+                return 1
+    print("The leaderboard: in Dagster (make ui), asset 'leaderboard'; in the report after 'make demo'")
+    return 0
+
+
+def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> int:
+    import dagster as dg
+
+    from lang1_assets import definitions
+
+    if variant not in settings.variants:
+        sys.exit(f"variant '{variant}' is not in the profile; it has: {', '.join(settings.variants)}")
+    print(f"profile {settings.name}, variant {variant}; everything is written to {lang1_home()}", flush=True)
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        close_dead_runs(instance)
+        made = getattr(definitions, f"{job}_job")
+        result = dg.execute_job(
+            dg.reconstructable(made),
+            instance,
+            # A job of unpartitioned assets takes no notice of it.
+            tags={"dagster/partition": variant, PID_TAG: str(os.getpid())},
+            run_config=definitions.FROM_THE_TERMINAL,
+            raise_on_error=False,
+        )
+        succeeded = result.success
+        failed = [event.step_key for event in result.all_events if event.is_step_failure]
+    minutes = (time.monotonic() - started) / 60
+    if not succeeded:
+        print(f"\nFAILED after {minutes:.1f} minutes in {', '.join(map(str, failed)) or 'the run itself'}; see above.")
+        print("Run the same command again to go on from there: what is finished is reused.")
+        return 1
+    print(f"\nDone in {minutes:.1f} minutes.")
+    if show_results:
+        print_results(settings)
+    print("Open Dagster (http://127.0.0.1:3000) and MLflow (http://127.0.0.1:5000) with: make ui")
+    return 0
+
+
+def close_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Mark runs that a killed process left behind as failed, and free their place in the accelerator pool.
+
+    Of whichever job: a corpus run would wait forever for the place of a demo.
+    """
+    import dagster as dg
+    import psutil
+
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        pid = run.tags.get(PID_TAG)
+        if pid is not None and not psutil.pid_exists(int(pid)):
+            instance.report_run_failed(run, "its process was killed; the next run goes on from what it had finished")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def print_results(settings: Settings) -> None:
+    from lang1_assets.ops.results import read_results, read_switched_off, results_table
+
+    latest = lang1_home() / "reports" / "latest"
+    path = latest / "results.json"
+    print(results_table(read_results(path), settings.cohorts.headline_split, read_switched_off(path)))
+    if settings.is_synthetic:
+        print("Synthetic data: the embedded hospital. No number here is about real patients.")
+    print(f"\nReport:  {latest / 'index.html'}")
