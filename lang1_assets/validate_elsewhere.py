@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import finetuned, scored
+from lang1_assets import evaluation_result, finetuned, scored
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema, markdown_table
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS
