@@ -3,12 +3,11 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import polars as pl
 
 from lang1_assets import scored
 from lang1_assets.materialization import MODEL_OWNER, SYNTHETIC, markdown_table, materialized
@@ -18,6 +17,9 @@ from lang1_assets.resources.store import Artifact, ArtifactStore, link_or_copy
 from lang1_assets.resources.tracking import Tracking, registered_name
 from lang1_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from lang1_assets.ops.succession import Contender
+
 GROUP = "operate"
 RECIPE = "joint"
 """The model in service answers every question: landed exports are scored on all tasks."""
@@ -25,45 +27,6 @@ NAME = "model_in_service"
 MODEL_FILE = "model_in_service.json"
 DECISIONS_FILE = "decisions.json"
 CODE = ["lang1_assets.ops.succession", "lang1_assets.ops.comparison", "lang1_assets.ops.bootstrap"]
-
-BETTER, WORSE, UNDECIDED = (
-    "better: put in service",
-    "worse: not put in service",
-    "not shown to be better: not put in service",
-)
-LESS_BETTER, THE_SAME, NOT_COMPARED = "better, but another one by more", "in service already", "cannot be compared"
-FIRST = "first in service"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contender:
-    """A finetuned model and how it did."""
-
-    variant: str
-    fingerprint: str
-    model: Path
-    """The folder of its weights and tokenizer."""
-    evaluation: Path
-    """The folder of its evaluation on the tests."""
-    val_micro_auroc: float
-
-    @property
-    def predictions(self) -> pl.DataFrame:
-        return pl.read_parquet(self.evaluation / PREDICTIONS_FILE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What became of one contender, and why."""
-
-    variant: str
-    fingerprint: str
-    decision: str
-    reason: str
-    against: str = ""
-    """The variant that it was compared with."""
-    mean: dict[str, Any] | None = None
-    tasks: list[dict[str, Any]] = field(default_factory=list)
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -86,7 +49,14 @@ def model_in_service(settings: Settings) -> dg.AssetsDefinition:
         contenders, inputs = contenders_of(store, settings)
 
         def make(work: Path) -> dict[str, Any]:
-            chosen, decisions = decide(settings, incumbent(store), contenders)
+            from lang1_assets.ops.succession import Comparing, decide
+
+            how = Comparing(
+                split=settings.cohorts.headline_split,
+                num_resamples=settings.evaluate.num_resamples,
+                seed=settings.seed,
+            )
+            chosen, decisions = decide(incumbent(store), contenders, how)
             keep(work, chosen)
             scored.write_json(work / DECISIONS_FILE, [asdict(decision) for decision in decisions])
             values = {
@@ -117,12 +87,14 @@ def model_in_service(settings: Settings) -> dg.AssetsDefinition:
     return _model_in_service
 
 
-def contenders_of(store: ArtifactStore, settings: Settings) -> tuple[list[Contender], list[Artifact]]:
+def contenders_of(store: ArtifactStore, settings: Settings) -> tuple[list["Contender"], list[Artifact]]:
     """Every finetuned model whose own evaluation is there, and the artifacts of both.
 
     Raises:
         dg.Failure: there is none.
     """
+    from lang1_assets.ops.succession import Contender
+
     contenders, inputs = [], []
     for variant in settings.variants:
         model, evaluation = (
@@ -149,8 +121,10 @@ def contenders_of(store: ArtifactStore, settings: Settings) -> tuple[list[Conten
     return contenders, inputs
 
 
-def incumbent(store: ArtifactStore) -> Contender | None:
+def incumbent(store: ArtifactStore) -> "Contender | None":
     """The model in service, from the copy that it was put in service with: its variant may have been finetuned again since."""
+    from lang1_assets.ops.succession import Contender
+
     found = store.find(NAME)
     if found is None or not (found.path / "model").is_dir():
         return None
@@ -163,93 +137,7 @@ def incumbent(store: ArtifactStore) -> Contender | None:
     )
 
 
-def decide(
-    settings: Settings, in_service: Contender | None, contenders: list[Contender]
-) -> tuple[Contender, list[Decision]]:
-    """The model that serves from now on, and what became of each.
-
-    The first one in service is the best on validation, unless another is shown to be better on the test.
-    """
-    # The same model evaluated anew, on other notes perhaps, is compared by its latest evaluation.
-    current = next((one for one in contenders if in_service and one.fingerprint == in_service.fingerprint), in_service)
-    reason = "none was in service"
-    if current is not None:
-        compared = challenges(settings, current, contenders)
-        if current in contenders:
-            return settled(current, contenders, [of(current, THE_SAME, "the model in service")], compared)
-        if any(decision.mean is not None for decision in compared):
-            return settled(current, contenders, [], compared)
-        reason = f"{current.variant} can no longer be compared with any"
-    best = max(contenders, key=lambda one: one.val_micro_auroc)
-    first = of(best, FIRST, f"{reason}; the best on validation ({best.val_micro_auroc:.3f})")
-    return settled(best, contenders, [first], challenges(settings, best, contenders))
-
-
-def challenges(settings: Settings, current: Contender, contenders: list[Contender]) -> list[Decision]:
-    others = [one for one in contenders if one.fingerprint != current.fingerprint]
-    return [compare(settings, current, other, len(others)) for other in others]
-
-
-def settled(
-    current: Contender, contenders: list[Contender], before: list[Decision], compared: list[Decision]
-) -> tuple[Contender, list[Decision]]:
-    """The winner, else the one that serves; of several that are better, only one takes over."""
-    winner = best_of(compared)
-    decisions = [
-        decision if decision.decision != BETTER or decision is winner else replace(decision, decision=LESS_BETTER)
-        for decision in compared
-    ]
-    if winner is not None:
-        current = next(one for one in contenders if one.fingerprint == winner.fingerprint)
-    return current, [*before, *decisions]
-
-
-def compare(settings: Settings, current: Contender, candidate: Contender, num_candidates: int) -> Decision:
-    from lang1_assets.ops.succession import challenge
-
-    found = challenge(
-        current.predictions,
-        candidate.predictions,
-        settings.cohorts.headline_split,
-        num_candidates=num_candidates,
-        num_resamples=settings.evaluate.num_resamples,
-        seed=settings.seed,
-    )
-    if found.mean is None:
-        decision, reason = (
-            NOT_COMPARED,
-            "; ".join(f"{row.task}: {row.problem}" for row in found.tasks) or "no common task",
-        )
-    else:
-        decision = BETTER if found.is_better else WORSE if found.is_worse else UNDECIDED
-        num_tasks = sum(row.auroc is not None for row in found.tasks)
-        reason = (
-            f"mean AUROC over {num_tasks} task(s) {found.mean.value:+.3f} ({found.mean.low:+.3f} to {found.mean.high:+.3f}), "
-            f"shared among {num_candidates} candidate(s)"
-        )
-    return of(
-        candidate,
-        decision,
-        reason,
-        against=current.variant,
-        mean=None if found.mean is None else asdict(found.mean),
-        tasks=[asdict(row) for row in found.tasks],
-    )
-
-
-def of(contender: Contender, decision: str, reason: str, **compared: Any) -> Decision:
-    return Decision(
-        variant=contender.variant, fingerprint=contender.fingerprint, decision=decision, reason=reason, **compared
-    )
-
-
-def best_of(compared: list[Decision]) -> Decision | None:
-    """The one that is better by most."""
-    better = [decision for decision in compared if decision.decision == BETTER and decision.mean]
-    return max(better, key=lambda decision: decision.mean["value"] if decision.mean else 0.0, default=None)
-
-
-def keep(work: Path, chosen: Contender) -> None:
+def keep(work: Path, chosen: "Contender") -> None:
     """The model and its evaluation beside the decision: what serves stays when its variant is finetuned again.
 
     Files are linked where the disk allows it; a model of 7 billion weights is not there twice.

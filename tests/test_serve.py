@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from lang1_assets import serve
+from lang1_assets.ops import succession
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking, registered_name
 from lang1_assets.settings import Settings, load_settings
@@ -112,7 +113,7 @@ def test_the_first_one_is_the_best_on_validation(hospital: Hospital) -> None:
     hospital.finetune(SECOND, 1.0, val=0.8, seed=2)
     shown = hospital.decide()
     assert (hospital.serving, hospital.alias) == (SECOND, SECOND)
-    assert hospital.decisions == {SECOND: serve.FIRST, FIRST: serve.UNDECIDED}
+    assert hospital.decisions == {SECOND: succession.FIRST, FIRST: succession.UNDECIDED}
     assert "the best on validation (0.800)" in shown["decisions"]
     assert shown["registered_as"] == f"{MODEL} version 2"
 
@@ -129,12 +130,12 @@ def test_a_better_one_takes_over_and_a_worse_one_does_not(hospital: Hospital) ->
     hospital.decide()
     hospital.finetune(SECOND, 0.1, val=0.99, seed=2)
     hospital.decide()
-    assert (hospital.serving, hospital.decisions[SECOND]) == (FIRST, serve.WORSE)
+    assert (hospital.serving, hospital.decisions[SECOND]) == (FIRST, succession.WORSE)
     hospital.finetune(THIRD, 2.0, val=0.5, seed=3)
     shown = hospital.decide()
     assert (hospital.serving, hospital.alias) == (THIRD, THIRD)
-    assert hospital.decisions == {FIRST: serve.THE_SAME, SECOND: serve.WORSE, THIRD: serve.BETTER}
-    assert hospital.tags(THIRD)["decision"] == serve.BETTER
+    assert hospital.decisions == {FIRST: succession.THE_SAME, SECOND: succession.WORSE, THIRD: succession.BETTER}
+    assert hospital.tags(THIRD)["decision"] == succession.BETTER
     assert hospital.tags(THIRD)["decision.against"] == FIRST
     assert "mean AUROC over 2 task(s) +" in hospital.tags(THIRD)["decision.reason"]
     assert "In-hospital mortality" in shown["decisions"]
@@ -146,7 +147,7 @@ def test_one_that_is_not_shown_to_be_better_waits(hospital: Hospital) -> None:
     hospital.decide()
     hospital.finetune(SECOND, 1.0, val=0.99, seed=2)
     hospital.decide()
-    assert (hospital.serving, hospital.decisions[SECOND]) == (FIRST, serve.UNDECIDED)
+    assert (hospital.serving, hospital.decisions[SECOND]) == (FIRST, succession.UNDECIDED)
 
 
 def test_of_two_better_ones_the_better_one(hospital: Hospital) -> None:
@@ -155,7 +156,7 @@ def test_of_two_better_ones_the_better_one(hospital: Hospital) -> None:
     hospital.finetune(SECOND, 3.0, seed=2)
     hospital.finetune(THIRD, 1.5, seed=3)
     hospital.decide()
-    assert hospital.decisions == {FIRST: serve.THE_SAME, SECOND: serve.BETTER, THIRD: serve.LESS_BETTER}
+    assert hospital.decisions == {FIRST: succession.THE_SAME, SECOND: succession.BETTER, THIRD: succession.LESS_BETTER}
     assert hospital.serving == SECOND
 
 
@@ -168,7 +169,7 @@ def test_nothing_new_is_no_new_decision(hospital: Hospital) -> None:
     assert hospital.decide()["status"] == "up to date, reused"
     after = hospital.store.get("model_in_service")
     assert (before.fingerprint, before.created) == (after.fingerprint, after.created)
-    assert hospital.decisions[SECOND] == serve.BETTER
+    assert hospital.decisions[SECOND] == succession.BETTER
 
 
 def test_what_serves_outlives_a_worse_one_of_the_same_variant(hospital: Hospital) -> None:
@@ -176,7 +177,7 @@ def test_what_serves_outlives_a_worse_one_of_the_same_variant(hospital: Hospital
     hospital.decide()
     hospital.finetune(FIRST, 0.2, val=0.99, seed=5)
     hospital.decide()
-    assert hospital.decisions == {FIRST: serve.WORSE}
+    assert hospital.decisions == {FIRST: succession.WORSE}
     assert hospital.weights == f"{FIRST} 2.0 1"
     in_service = hospital.tracking._client().get_model_version_by_alias(MODEL, "in_service")
     assert str(in_service.version) == "1"
@@ -193,7 +194,7 @@ def test_one_that_can_no_longer_be_compared_is_replaced(hospital: Hospital) -> N
     hospital.finetune(FIRST, 1.0, seed=2, evaluate=False)
     hospital.evaluate(FIRST, 1.0, 2, frame=other_notes)
     shown = hospital.decide()
-    assert hospital.decisions == {FIRST: serve.FIRST}
+    assert hospital.decisions == {FIRST: succession.FIRST}
     assert "can no longer be compared" in shown["decisions"]
     assert hospital.weights == f"{FIRST} 1.0 2"
 

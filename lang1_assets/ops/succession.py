@@ -7,7 +7,9 @@ several tasks, so all tasks are resampled together. Several candidates share the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +17,7 @@ import polars as pl
 from lang1_assets.ops.bootstrap import MacroAuroc, mean_of_present, resample_weights
 from lang1_assets.ops.comparison import Difference, PairedPredictions, bootstrap_test, on, paired, share_p_value
 from lang1_assets.ops.metrics import Floats, MetricError
+from lang1_assets.ops.schemas import PREDICTIONS_FILE
 
 LEVEL = 0.05
 MINIMUM_COMMON_NOTES = 30
@@ -116,3 +119,136 @@ def mean_difference(pairs: Sequence[PairedPredictions], level: float, num_resamp
         standard_error=float(np.std(scored, ddof=1)) if len(scored) > 1 else np.nan,
         p_value=share_p_value(scored),
     )
+
+
+BETTER, WORSE, UNDECIDED = (
+    "better: put in service",
+    "worse: not put in service",
+    "not shown to be better: not put in service",
+)
+LESS_BETTER, THE_SAME, NOT_COMPARED = "better, but another one by more", "in service already", "cannot be compared"
+FIRST = "first in service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A finetuned model and how it did."""
+
+    variant: str
+    fingerprint: str
+    model: Path
+    """The folder of its weights and tokenizer."""
+    evaluation: Path
+    """The folder of its evaluation on the tests."""
+    val_micro_auroc: float
+
+    @property
+    def predictions(self) -> pl.DataFrame:
+        return pl.read_parquet(self.evaluation / PREDICTIONS_FILE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What became of one contender, and why."""
+
+    variant: str
+    fingerprint: str
+    decision: str
+    reason: str
+    against: str = ""
+    """The variant that it was compared with."""
+    mean: dict[str, Any] | None = None
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparing:
+    """On which notes, and how surely."""
+
+    split: str
+    num_resamples: int
+    seed: int
+
+
+def decide(
+    in_service: Contender | None, contenders: list[Contender], how: Comparing
+) -> tuple[Contender, list[Decision]]:
+    """The model that serves from now on, and what became of each.
+
+    The first one in service is the best on validation, unless another is shown to be better on the test.
+    """
+    # The same model evaluated anew, on other notes perhaps, is compared by its latest evaluation.
+    current = next((one for one in contenders if in_service and one.fingerprint == in_service.fingerprint), in_service)
+    reason = "none was in service"
+    if current is not None:
+        compared = challenges(how, current, contenders)
+        if current in contenders:
+            return settled(current, contenders, [of(current, THE_SAME, "the model in service")], compared)
+        if any(decision.mean is not None for decision in compared):
+            return settled(current, contenders, [], compared)
+        reason = f"{current.variant} can no longer be compared with any"
+    best = max(contenders, key=lambda one: one.val_micro_auroc)
+    first = of(best, FIRST, f"{reason}; the best on validation ({best.val_micro_auroc:.3f})")
+    return settled(best, contenders, [first], challenges(how, best, contenders))
+
+
+def challenges(how: Comparing, current: Contender, contenders: list[Contender]) -> list[Decision]:
+    others = [one for one in contenders if one.fingerprint != current.fingerprint]
+    return [compare(how, current, other, len(others)) for other in others]
+
+
+def settled(
+    current: Contender, contenders: list[Contender], before: list[Decision], compared: list[Decision]
+) -> tuple[Contender, list[Decision]]:
+    """The winner, else the one that serves; of several that are better, only one takes over."""
+    winner = best_of(compared)
+    decisions = [
+        decision if decision.decision != BETTER or decision is winner else replace(decision, decision=LESS_BETTER)
+        for decision in compared
+    ]
+    if winner is not None:
+        current = next(one for one in contenders if one.fingerprint == winner.fingerprint)
+    return current, [*before, *decisions]
+
+
+def compare(how: Comparing, current: Contender, candidate: Contender, num_candidates: int) -> Decision:
+    found = challenge(
+        current.predictions,
+        candidate.predictions,
+        how.split,
+        num_candidates=num_candidates,
+        num_resamples=how.num_resamples,
+        seed=how.seed,
+    )
+    if found.mean is None:
+        decision, reason = (
+            NOT_COMPARED,
+            "; ".join(f"{row.task}: {row.problem}" for row in found.tasks) or "no common task",
+        )
+    else:
+        decision = BETTER if found.is_better else WORSE if found.is_worse else UNDECIDED
+        num_tasks = sum(row.auroc is not None for row in found.tasks)
+        reason = (
+            f"mean AUROC over {num_tasks} task(s) {found.mean.value:+.3f} ({found.mean.low:+.3f} to {found.mean.high:+.3f}), "
+            f"shared among {num_candidates} candidate(s)"
+        )
+    return of(
+        candidate,
+        decision,
+        reason,
+        against=current.variant,
+        mean=None if found.mean is None else asdict(found.mean),
+        tasks=[asdict(row) for row in found.tasks],
+    )
+
+
+def of(contender: Contender, decision: str, reason: str, **compared: Any) -> Decision:
+    return Decision(
+        variant=contender.variant, fingerprint=contender.fingerprint, decision=decision, reason=reason, **compared
+    )
+
+
+def best_of(compared: list[Decision]) -> Decision | None:
+    """The one that is better by most."""
+    better = [decision for decision in compared if decision.decision == BETTER and decision.mean]
+    return max(better, key=lambda decision: decision.mean["value"] if decision.mean else 0.0, default=None)

@@ -110,7 +110,8 @@ def history(asked: pl.DataFrame, encounters: pl.DataFrame, scores: pl.DataFrame)
         num_earlier_stays=pl.len(),
         num_stays_in_a_year=(pl.col("days_ago") <= YEAR_DAYS).sum(),
         days_since_last_stay=days("prediction_time", pl.coalesce("ended", "admit_time")).min(),
-        days_in_hospital_before=days("ended", "admit_time").sum(),
+        # Whole seconds: a sum of fractions has other last digits in another order of the rows.
+        days_in_hospital_before=(pl.col("ended") - pl.col("admit_time")).dt.total_seconds().sum() / 86_400,
         earlier_charlson_score=pl.col("charlson_score").filter(is_coded).max(),
     )
     none = ["num_earlier_stays", "num_stays_in_a_year", "days_in_hospital_before"]

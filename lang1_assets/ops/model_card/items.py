@@ -126,7 +126,7 @@ def development(facts: Facts) -> str:
         f"- Recipe `{facts.recipe}`: {what_learns(facts)}.",
         f"- Steps {counted('steps')} (best on validation: {counted('best_step')}), examples {counted('examples_seen')}, tokens "
         f"{counted('tokens_seen')}; stopped by micro-AUROC on validation ({tuned['best_val_micro_auroc']:.3f}).",
-        f"- Learning rate {tuned.get('learning_rate', facts.settings.get('learning_rate'))}, {searched(facts)}.",
+        f"- Learning rate {tuned.get('learning_rate', facts.settings.get('learning_rate'))}, {tables.searched(facts)}.",
     ]
     shown = (
         "global_batch_size",
@@ -154,13 +154,6 @@ def mixture(facts: Facts) -> str:
         ", ".join(f"{name} (weight {weight:g})" for name, weight in facts.base["mixture"].items())
         or "text unknown here"
     )
-
-
-def searched(facts: Facts) -> str:
-    if not facts.search:
-        return "not searched"
-    tried = "; ".join(f"{trial['learning_rate']:.2e}: {trial['val_micro_auroc']:.3f}" for trial in facts.search)
-    return f"searched in {len(facts.search)} trials (rate: validation micro-AUROC; {tried})"
 
 
 def imbalance(facts: Facts) -> str:
@@ -218,14 +211,15 @@ def specification(facts: Facts) -> str:
         f"- MLflow: `{facts.registered}`; run `{facts.finetuned.get('mlflow_run_id', 'unknown')}`, evaluation run "
         f"`{facts.record.get('mlflow_run_id', 'unknown')}`",
         f"- Files: artifact `finetuned_{facts.recipe}/{facts.variant}`, folder `model` (safetensors, tokenizer, configuration)",
-        *(f"- SHA-256 of the {name}: `{facts.record[key]}`" for name, key in HASHES.items() if key in facts.record),
+        *(
+            f"- SHA-256 of the {name}: `{facts.record[f'{name}_sha256']}`"
+            for name in ("model", "tokenizer")
+            if f"{name}_sha256" in facts.record
+        ),
         *(f"- Fingerprint of {name}: `{value}`" for name, value in facts.fingerprints.items()),
         "- Versions: " + ", ".join(f"{name} {value}" for name, value in facts.record.get("versions", {}).items()),
     ]
     return "\n".join(lines)
-
-
-HASHES = {"weights": "model_sha256", "tokenizer": "tokenizer_sha256"}
 
 
 def limits(facts: Facts) -> str:

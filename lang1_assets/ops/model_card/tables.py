@@ -1,4 +1,4 @@
-"""The tables of a card, in Markdown."""
+"""The tables and lists of a card, in Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from lang1_assets.ops.tasks import TASKS
 
 DASH = "\N{EN DASH}"
 CALIBRATION = ("ece_top_class", "ece_positive", "calibration_slope", "calibration_in_the_large", "brier")
-NOT_SHOWN = ("all", None)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -158,3 +157,11 @@ def overlap(rows: Rows) -> str:
 
 def percent(share: float | None) -> str | None:
     return None if share is None else f"{share:.0%}"
+
+
+def searched(facts: Facts) -> str:
+    """Every trial of the learning rate."""
+    if not facts.search:
+        return "not searched"
+    tried = "; ".join(f"{trial['learning_rate']:.2e}: {trial['val_micro_auroc']:.3f}" for trial in facts.search)
+    return f"searched in {len(facts.search)} trials (rate: validation micro-AUROC; {tried})"
