@@ -14,7 +14,7 @@ from pathlib import Path
 from lang1_assets.cli.evaluations import compare_two, verify_numbers
 from lang1_assets.cli.runs import run_cohorts, run_corpus, run_demo, run_study, score_models
 from lang1_assets.cli.services import run_ui, write_new_month
-from lang1_assets.resources.launcher.processes import SPIN_SHORTLY
+from lang1_assets.ops.training.openmp import SPIN_SHORTLY
 from lang1_assets.settings import SettingsError, lang1_home, load_settings
 
 DAGSTER_CONFIG = Path(__file__).parents[2] / "infra" / "dagster.yaml"

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lang1_assets.ops.training.openmp import SPIN_SHORTLY
 from lang1_assets.ops.training.processes import signal_at_parent_s_death
 
 LEASH = "lang1_assets.ops.training.leash"
@@ -153,12 +154,6 @@ def num_gpus() -> int:
     except (OSError, subprocess.SubprocessError):
         return 0
     return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
-
-
-SPIN_SHORTLY = {"GOMP_SPINCOUNT": "3000"}
-"""OpenMP's threads wait for each other by spinning, 300,000 times round by default, which takes the core from whoever they wait for as
-soon as anything else runs. Notes a second of the tiny model's finetuning on two cores, alone and beside another job of the kind: by
-default 90 and 5 to 40, asleep at once (OMP_WAIT_POLICY=passive) 65 and 56, with 3,000 rounds 88 and 31, with 30,000 93 and under 5."""
 
 
 def cpu_environment(ranks: int, cores: int | None = None) -> dict[str, str]:
