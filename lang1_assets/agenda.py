@@ -82,7 +82,7 @@ def baselines() -> tuple[str, ...]:
 def assets_of(settings: Settings, variant: str) -> Iterator[str]:
     """The assets of one variant: its model, what is finetuned from it, how well each does."""
     decoder = settings.variants[variant].architecture == "decoder"
-    recipes = settings.study.finetuned.get(variant, ())
+    recipes = [recipe for recipe in settings.study.finetuned.get(variant, ()) if recipe in settings.recipes]
     yield "pretrained_model"
     if decoder:
         yield "zero_shot_evaluation"

@@ -194,3 +194,50 @@ def test_null_drops_a_section_that_a_profile_extends(tmp_path: Path) -> None:
     assert (kept.study.perplexity_notes, kept.elsewhere) == (7, "tiny-elsewhere")
     assert kept.models
     assert (dropped.study, dropped.elsewhere, dropped.models) == (Study(), None, {})
+
+
+def test_other_records_have_no_inherited_hospital_elsewhere(tmp_path: Path) -> None:
+    """Nor the studies of variants that a profile has replaced; those it keeps are kept."""
+    (tmp_path / "ours.yaml").write_text(
+        f"extends: tiny\nname: ours\nsource: {{kind: tables, path: {tmp_path}}}\n"
+        "variants: {lang1-tiny-notes: {mixture: {notes: 1}}, ours: {random_weights: true}}\n"
+    )
+    settings = load_settings(str(tmp_path / "ours.yaml"))
+    assert load_settings("tiny").elsewhere is not None
+    assert settings.elsewhere is None
+    assert set(settings.study.finetuned) == {"lang1-tiny-notes"}
+    assert settings.study.scaled == {}
+    assert not any(recipe.startswith(("elsewhere_", "matched_")) for recipe in settings.recipes)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("study: {finetuned: {nobody: [joint]}}", "study.finetuned.nobody: no such variant"),
+        ("study: {finetuned: {a: [everything]}}", "study.finetuned.a: no recipe everything"),
+        ("study: {scaled_task: walking}", "study.scaled_task: no task walking"),
+        ("finetune: {lora: {rank: 0}}", "finetune.lora.rank"),
+        ("finetune: {recipes: [elsewhere_walking]}", "finetune.recipes: no recipe elsewhere_walking"),
+    ],
+)
+def test_studies_of_what_there_is_not(tmp_path: Path, line: str, expected: str) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(f"extends: tiny\nname: ours\nvariants: {{a: {{mixture: {{notes: 1}}}}}}\n{line}\n")
+    with pytest.raises(SettingsError, match=expected.replace(".", r"\.")):
+        load_settings(str(path))
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("{mixture: {notes: 1}, model: {hidden_size: 63}}", "variants.a.model: .*hidden_size 63 is not a multiple"),
+        ("{mixture: {notes: 1}, pretrain: {warmup_steps: 5000}}", "variants.a.pretrain: .*warmup_steps 5000"),
+        ("{folder: /models/x, model: {hidden_size: 64}}", "a model from a folder is as it is"),
+        ("{folder: /models/x, random_weights: true}", "give one of"),
+    ],
+)
+def test_variants_that_cannot_be(tmp_path: Path, variant: str, expected: str) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text(f"extends: tiny\nname: ours\nvariants: {{a: {variant}}}\n")
+    with pytest.raises(SettingsError, match=f"(?s){expected}"):
+        load_settings(str(path))

@@ -115,7 +115,8 @@ class Settings(Section):
         asked = {"finetune.recipes": self.finetune.recipes}
         asked |= {f"study.finetuned.{variant}": recipes for variant, recipes in self.study.finetuned.items()}
         for place, recipes in asked.items():
-            unknown = [recipe for recipe in recipes if recipe not in self.recipes]
+            # Those of another hospital are left out where there is none.
+            unknown = [recipe for recipe in recipes if recipe not in (*self.recipes, *ELSEWHERE_RECIPES)]
             if unknown:
                 raise ValueError(f"{place}: no recipe {', '.join(unknown)}; known: {', '.join(self.recipes)}")
         return self

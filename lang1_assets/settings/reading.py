@@ -126,6 +126,9 @@ def _absolute(path: str, folder: Path) -> str:
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Nested mappings are merged; `variants`, an outside model that gives its `kind`, and anything else is replaced whole."""
     merged = dict(base)
+    if isinstance(changes.get("source"), dict) and "kind" in changes["source"]:
+        # Other records are another hospital: what is elsewhere to the one that was extended says nothing of them.
+        merged.pop("elsewhere", None)
     if isinstance(changes.get("variants"), dict) and isinstance(base.get("study"), dict):
         merged["study"] = _of_kept_variants(base["study"], changes["variants"])
     for key, value in changes.items():
