@@ -59,7 +59,7 @@ class Entry:
 def agenda(settings: Settings) -> list[Entry]:
     """Everything, in an order in which each entry comes after what it reads."""
     variants = list(dict.fromkeys([settings.main_variant, *settings.study.finetuned, *settings.study.scaled]))
-    entries = [Entry(asset=RECORDS)]
+    entries = [Entry(asset=RECORDS), Entry(asset="label_dependence")]
     if settings.elsewhere is not None:
         # The other hospital's own records are another profile's: see `records_elsewhere`.
         entries += [Entry(asset=f"{recipe}_examples") for recipe in settings.recipes if recipe.startswith(ELSEWHERE)]
@@ -99,7 +99,7 @@ def assets_of(settings: Settings, variant: str) -> Iterator[str]:
     if variant in settings.study.scaled:
         yield from ("scaled_model", "scaled_evaluation")
     if variant == settings.main_variant:
-        yield from ("strata", "patient_overlap", "temporal_drift", "label_dependence", "memorization")
+        yield from ("strata", "patient_overlap", "temporal_drift", "memorization")
 
 
 @dataclass(kw_only=True)
@@ -137,7 +137,11 @@ class Clock:
 
 
 def run_agenda(settings: Settings, instance: dg.DagsterInstance, tags: Mapping[str, str]) -> list[Entry]:
-    """Make everything; the entries that failed."""
+    """Make everything; the entries that failed.
+
+    Raises:
+        KeyboardInterrupt: a person stopped it.
+    """
     from lang1_assets import definitions
 
     job = definitions.defs.resolve_implicit_global_asset_job_def()
@@ -158,6 +162,8 @@ def run_agenda(settings: Settings, instance: dg.DagsterInstance, tags: Mapping[s
             tags=dict(tags),
             raise_on_error=False,
         )
+        if was_interrupted(result):
+            raise KeyboardInterrupt
         if not result.success:
             failed.append(entry)
             continue
@@ -173,6 +179,16 @@ def keys_of(entry: Entry, definitions: dg.Definitions) -> list[dg.AssetKey]:
     graph = definitions.resolve_asset_graph()
     chosen = dg.AssetSelection.groups(*DATA_GROUPS).resolve(graph)
     return sorted(key for key in chosen if key in graph.executable_asset_keys)
+
+
+def was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a person stopped it: Dagster makes a failure of one step of that, and the next entry would begin."""
+    errors = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    while errors:
+        if any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in errors):
+            return True
+        errors = [error.cause for error in errors if error is not None]
+    return False
 
 
 def was_reused(result: dg.ExecuteInProcessResult) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from lang1_assets import agenda
@@ -69,3 +70,19 @@ def test_the_clock_knows_what_is_left(tmp_path: Path) -> None:
     assert again.left([one, two, Entry(asset="report")]) == 220
     (tmp_path / "seconds.json").write_text("{")
     assert Clock.read(tmp_path / "seconds.json").known == {}
+
+
+def test_a_stop_is_told_from_a_failure() -> None:
+    """Which asset it was in: a failure goes on with the next entry, a stop does not."""
+
+    @dg.asset
+    def stopped() -> None:
+        raise dg.Failure("the job was stopped") from dg.DagsterExecutionInterruptedError()
+
+    @dg.asset
+    def failed() -> None:
+        raise ValueError("something else")
+
+    for asset, expected in ((stopped, True), (failed, False)):
+        job = dg.Definitions(assets=[asset]).resolve_implicit_global_asset_job_def()
+        assert agenda.was_interrupted(job.execute_in_process(raise_on_error=False)) is expected

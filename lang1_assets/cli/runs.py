@@ -37,7 +37,11 @@ def run_study(settings: Settings, arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
         close_dead_runs(instance)
-        failed = run_agenda(settings, instance, {PID_TAG: str(os.getpid())})
+        try:
+            failed = run_agenda(settings, instance, {PID_TAG: str(os.getpid())})
+        except KeyboardInterrupt:
+            print("\nStopped. Run the same command again to go on from there: what is finished is reused.")
+            return 130
     minutes = (time.monotonic() - started) / 60
     if failed:
         print(
