@@ -21,7 +21,7 @@ def studied_of(store: ArtifactStore, settings: Settings, found: Found) -> Studie
     # An artifact may be in two families.
     named = {item.name: (family, item) for family, items in found.items() for item in items if family in EVALUATIONS}
     return Studied(
-        cells=[cell_of(settings, family, item) for family, item in named.values()],
+        cells=[cell_of(settings, store, family, item) for family, item in named.values()],
         bases=bases_of(store, settings),
         split=settings.cohorts.headline_split,
         test_splits=settings.cohorts.test_splits,
@@ -53,7 +53,7 @@ def bases_of(store: ArtifactStore, settings: Settings) -> list[Base]:
     ]
 
 
-def cell_of(settings: Settings, family: str, item: Artifact) -> Cell:
+def cell_of(settings: Settings, store: ArtifactStore, family: str, item: Artifact) -> Cell:
     """Of one of `EVALUATIONS`."""
     asset, *parts = item.name.split("/")
     is_finetuned = family in FINETUNED
@@ -73,9 +73,15 @@ def cell_of(settings: Settings, family: str, item: Artifact) -> Cell:
         rows=rows_of(item),
         pretrain_tokens=item.summary.get("pretrain_tokens"),
         finetune_tokens=item.summary.get("finetune_tokens"),
-        num_notes=item.summary.get("num_notes"),
+        num_notes=notes_learned(store, item) if family == "elsewhere" else item.summary.get("num_notes"),
         has_all_notes=family == "scaled" and parts[-1] == ALL_NOTES,
     )
+
+
+def notes_learned(store: ArtifactStore, item: Artifact) -> int | None:
+    """Labelled notes that the evaluated model has learned from; None of one that was not finetuned."""
+    models = (store.find(name) for name in item.inputs if name.startswith("finetuned_"))
+    return next((sum(model.summary.get("train_notes", {}).values()) for model in models if model), None)
 
 
 def trajectory_of(item: Artifact) -> Trajectory:

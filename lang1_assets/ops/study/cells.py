@@ -59,7 +59,7 @@ class Cell:
     pretrain_tokens: int | None = None
     finetune_tokens: int | None = None
     num_notes: int | None = None
-    """Labelled notes that it was finetuned on; these three of `scaled` cells."""
+    """Labelled notes that it was finetuned on, of `scaled` and `elsewhere` cells; the tokens are of `scaled` ones alone."""
     has_all_notes: bool = False
 
     def row(self, task: str, split: str, metric: str = AUROC) -> ResultRow | None:

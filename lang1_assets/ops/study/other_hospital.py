@@ -122,8 +122,7 @@ def clinical_is_better(studied: Studied) -> list[Weighed]:
 
 
 def generalist_gains(studied: Studied) -> list[Weighed]:
-    base = generalist_of(studied)
-    return on_tasks(studied, tasks_with(studied, THERE), [(base, HERE, base, THERE, ABOVE)])
+    return more_here(studied, generalist_of(studied), ABOVE)
 
 
 def matched_is_no_better(studied: Studied) -> list[Weighed]:
@@ -132,8 +131,23 @@ def matched_is_no_better(studied: Studied) -> list[Weighed]:
 
 
 def clinical_does_not_gain(studied: Studied) -> list[Weighed]:
-    ours = studied.ours
-    return on_tasks(studied, tasks_with(studied, THERE), [(ours, HERE, ours, THERE, BELOW)])
+    return more_here(studied, studied.ours, BELOW)
+
+
+def more_here(studied: Studied, base: Base | None, region: Region) -> list[Weighed]:
+    """Finetuned here less finetuned there, where more notes were learned from here: of as many the claims say nothing."""
+    tasks = tasks_with(studied, THERE)
+    found = on_tasks(studied, tasks, [(base, HERE, base, THERE, region)])
+    if not tasks:
+        return found
+    sizes = [[studied.there(base, recipe.format(task)).cell for recipe in (HERE, THERE)] for task in tasks]
+    counts = [tuple(0 if cell is None else cell.num_notes or 0 for cell in pair) for pair in sizes]
+    return [
+        Lacking(about=one.about, why=f"learned from {here} notes here and {there} there (finetune.max_steps)")
+        if 0 < here <= there
+        else one
+        for one, (here, there) in zip(found, counts, strict=True)
+    ]
 
 
 SHARED = "95 % interval shared among the comparisons (Bonferroni), resampled by patient"

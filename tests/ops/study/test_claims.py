@@ -1,5 +1,6 @@
 """Each claim that is about AUROCs, on cells where it must hold, must not hold, and cannot be told."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,14 @@ def test_a_class_of_few_notes_is_named_and_not_judged(tmp_path: Path) -> None:
     judged = judge(question, studied(tmp_path, CASES["larger_is_better"][0], num_notes=8), figure)
     assert judged.verdict == "cannot tell"
     assert "score more notes" in judged.numbers
+
+
+@pytest.mark.parametrize(("here", "there", "verdict"), [(900, 500, "holds"), (500, 500, "cannot tell")])
+def test_more_labels_are_compared_with_fewer(here: int, there: int, verdict: str, tmp_path: Path) -> None:
+    """A run that ends before it has read its notes has learned from as many here as there."""
+    plan: Plan = {"there:generalist/readmission": GOOD, "there:generalist/elsewhere_readmission": BAD}
+    held = studied(tmp_path, plan)
+    cells = [replace(cell, num_notes=notes) for cell, notes in zip(held.cells, (here, there), strict=True)]
+    question, figure = QUESTIONS["generalist_gains_from_more_labels"]
+    judged = judge(question, replace(held, cells=cells), figure)
+    assert judged.verdict == verdict, judged.numbers
