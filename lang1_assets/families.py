@@ -1,5 +1,6 @@
 """Which artifacts each study reads: those that there are in the store, and those that the profile asks for."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from lang1_assets.settings.models import Served
 from lang1_assets.settings.study import ELSEWHERE_RECIPES, ELSEWHERE_TASKS
 
 ZERO_SHOT = "zero_shot"
+OF_MODELS = re.compile(r"^(pretrained_model|finetuned_\w+|scaled_model|perplexities|predictions|\w+_evaluation)/")
 Names = Callable[[Settings], list[str]]
 
 
@@ -192,8 +194,17 @@ def finished(store: ArtifactStore, asset: str, known: Sequence[str]) -> Iterator
         is_half_made = any(part.endswith((".partial", ".old")) or ".partial-" in part for part in name.split("/"))
         is_known = asset in ("baseline_evaluation", name) or name.split("/")[1] in known
         artifact = store.find(name) if is_known and not is_half_made else None
-        if artifact is not None:
+        if artifact is not None and is_of_this_model(store, artifact):
             yield artifact
+
+
+def is_of_this_model(store: ArtifactStore, item: Artifact) -> bool:
+    """Whether no model or evaluation behind it was made anew since: one of an earlier model says nothing of this one."""
+    for name, fingerprint in item.inputs.items():
+        source = store.find(name) if OF_MODELS.search(name) else None
+        if source is not None and (source.fingerprint != fingerprint or not is_of_this_model(store, source)):
+            return False
+    return True
 
 
 def missing_of(settings: Settings, found: Found) -> list[str]:

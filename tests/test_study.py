@@ -240,3 +240,21 @@ def test_analyses_are_judged_with_the_claims(settings: Settings, store: Artifact
     assert verdicts["the_dead_stayed_shortly_or_long"].verdict == "holds"
     assert verdicts["long_stays_have_the_risk_of_short_ones"].verdict == "cannot tell"
     assert verdicts["patient_overlap_changes_little"].verdict == "cannot tell"
+
+
+def test_an_evaluation_of_an_earlier_model_is_not_read(settings: Settings, store: ArtifactStore) -> None:
+    """As one of a checkpoint that is no longer in the trajectory: it would be taken for the last one."""
+
+    def make(number: int) -> tuple[str, ...]:
+        base = store.build(f"pretrained_model/{NOTES_PLUS}", lambda work: {}, parameters={"steps": number})
+        model = store.build(f"scaled_model/{NOTES_PLUS}/tokens-{number}/all", lambda work: {}, inputs=[base])
+        held = store.build(f"scaled_evaluation/{NOTES_PLUS}/tokens-{number}/all", lambda work: {}, inputs=[model])
+        assert held.name in names()
+        return names()
+
+    def names() -> tuple[str, ...]:
+        return tuple(item.name for item in families.found_for(store, settings, ["data_efficiency"])["scaled"])
+
+    make(2000)
+    assert f"scaled_evaluation/{NOTES_PLUS}/tokens-2000/all" not in make(1000)
+    assert len(names()) == 1 + len([name for name in PLAN if name.startswith("scaled:")])
