@@ -1,4 +1,5 @@
-"""What `lang1 study` makes, in order: every model and evaluation that the profile's `study` asks for, then the studies.
+"""What `lang1 study` makes, in order: every model and evaluation that the profile's `study` and the demo ask for, then the
+studies.
 
 Each entry is an asset that a person could click in Dagster. What is up to date is reused, so the same command goes on after an
 interruption, and after a failure it goes on with whatever does not need what failed.
@@ -17,8 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lang1_assets.families import wanted
 from lang1_assets.finetuned import ELSEWHERE, MATCHED
 from lang1_assets.materialization import REUSED
+from lang1_assets.ops.study.names import STUDY_NAMES
 from lang1_assets.settings import Settings, lang1_home, load_settings
 from lang1_assets.settings.models import Served
 
@@ -29,19 +32,6 @@ RECORDS = "records"
 """The entry that builds all data: the assets of `DATA_GROUPS`."""
 DATA_GROUPS = ("extract", "clean", "tokens", "label")
 SECONDS_FILE = "study-seconds.json"
-STUDIES = (
-    "zero_shot_comparison",
-    "finetuned_comparison",
-    "emergence",
-    "token_budget",
-    "data_efficiency",
-    "answer_perplexity_study",
-    "transfer",
-    "other_hospital",
-    "temporal_decay",
-    "ablations",
-    "calibration",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +58,7 @@ def agenda(settings: Settings) -> list[Entry]:
     entries += [Entry(asset="baseline_evaluation", partition=name) for name in baselines()]
     local = [name for name, model in settings.models.items() if not isinstance(model, Served)]
     entries += [Entry(asset="outside_evaluation", partition=name) for name in local]
-    entries += [Entry(asset=asset) for asset in ("leaderboard", *STUDIES, "claims", "model_in_service")]
+    entries += [Entry(asset=asset) for asset in ("leaderboard", *STUDY_NAMES, "claims", "model_in_service")]
     entries += [Entry(asset="model_card", partition=variant) for variant in variants]
     return [*entries, Entry(asset="corpus_statistics"), Entry(asset="report")]
 
@@ -82,11 +72,11 @@ def baselines() -> tuple[str, ...]:
 def assets_of(settings: Settings, variant: str) -> Iterator[str]:
     """The assets of one variant: its model, what is finetuned from it, how well each does."""
     decoder = settings.variants[variant].architecture == "decoder"
-    recipes = [recipe for recipe in settings.study.finetuned.get(variant, ()) if recipe in settings.recipes]
+    recipes = [recipe for recipe in wanted(settings).get(variant, ()) if recipe in settings.recipes]
     yield "pretrained_model"
     if decoder:
         yield "zero_shot_evaluation"
-    if variant in settings.study.scaled and decoder:
+    if decoder and (variant in settings.study.scaled or variant == settings.main_variant):
         yield "trajectory_evaluation"
     for recipe in recipes:
         yield f"finetuned_{recipe}"

@@ -55,6 +55,13 @@ def test_an_encoder_is_not_asked_what_only_a_decoder_can_answer() -> None:
     assert not {"zero_shot_evaluation", "answer_perplexity", "finetuned_joint"} & set(assets)
 
 
+def test_a_profile_with_variants_of_its_own_gets_what_the_demo_makes(tmp_path: Path) -> None:
+    """It inherits no study of variants that it does not have; the studies of its main one are made all the same."""
+    (tmp_path / "ours.yaml").write_text("extends: tiny\nname: ours\nvariants: {ours: {mixture: {notes: 1}}}\n")
+    assets = list(agenda.assets_of(load_settings(str(tmp_path / "ours.yaml")), "ours"))
+    assert {"finetuned_joint", "joint_evaluation", "trajectory_evaluation", "answer_perplexity"} <= set(assets)
+
+
 def test_the_clock_knows_what_is_left(tmp_path: Path) -> None:
     clock = Clock.read(tmp_path / "seconds.json")
     one, two = (Entry(asset="finetuned_joint", partition=key) for key in ("a", "b"))
