@@ -5,26 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lang1_assets.ops.study.names import STUDY_NAMES
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 
 CLAIMS_FILE, CARD_FILE = "claims.json", "card.md"
-REPORTED = (
-    "zero_shot_comparison",
-    "finetuned_comparison",
-    "emergence",
-    "token_budget",
-    "data_efficiency",
-    "answer_perplexity_study",
-    "transfer",
-    "other_hospital",
-    "temporal_decay",
-    "ablations",
-    "calibration",
-)
-"""Studies in the order of the paper."""
-ASSETS = (*REPORTED, "claims", "model_card", "memorization")
+ASSETS = (*STUDY_NAMES, "claims", "model_card", "memorization")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +33,7 @@ class Made:
 
 def made_so_far(store: ArtifactStore, settings: Settings) -> Made:
     return Made(
-        studies=dict(_found(store, {name: f"study/{name}" for name in REPORTED})),
+        studies=dict(_found(store, {name: f"study/{name}" for name in STUDY_NAMES})),
         memorized=dict(_found(store, {variant: f"memorization/{variant}" for variant in settings.variants})),
         cards=dict(
             _found(

@@ -15,10 +15,9 @@ from lang1_assets.ops.report.data import (
 )
 from lang1_assets.ops.report.page import write_report
 from lang1_assets.ops.report.sources import cohort_counts, read_loss_curves, reject_counts, task_calibrations
-from lang1_assets.ops.report.study_data import STUDIES, CardText, Memorized, StudyResult
+from lang1_assets.ops.report.study_data import CardText, Memorized, StudyResult
 
 __all__ = [
-    "STUDIES",
     "ArtifactLink",
     "CalibrationPoint",
     "CardText",

@@ -6,20 +6,6 @@ from dataclasses import dataclass
 
 from lang1_assets.ops.study.figure import Figure
 
-STUDIES = (
-    "zero_shot_comparison",
-    "finetuned_comparison",
-    "emergence",
-    "token_budget",
-    "data_efficiency",
-    "answer_perplexity_study",
-    "transfer",
-    "other_hospital",
-    "temporal_decay",
-    "ablations",
-    "calibration",
-)
-"""In the order of the paper."""
 MAKE_STUDIES = "make study"
 
 
@@ -28,7 +14,7 @@ class StudyResult:
     """The figures of one study."""
 
     name: str
-    """The asset's, one of `STUDIES`."""
+    """The asset's, one of `STUDY_NAMES`."""
     figures: tuple[Figure, ...]
     asset_url: str | None = None
     mlflow_url: str | None = None

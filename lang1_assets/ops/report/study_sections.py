@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from lang1_assets.ops.report import result_tables
 from lang1_assets.ops.report.data import ReportData
 from lang1_assets.ops.report.layout import Card, Drawing, Part, Section
-from lang1_assets.ops.report.study_data import MAKE_STUDIES, STUDIES, Memorized, StudyResult
+from lang1_assets.ops.report.study_data import MAKE_STUDIES, Memorized, StudyResult
 from lang1_assets.ops.report.tables import Cell, Content, Table, link, table
 from lang1_assets.ops.study.claim import Judged, Verdict
 from lang1_assets.ops.study.figure import Figure, Point
 from lang1_assets.ops.study.look import printed, printed_x
+from lang1_assets.ops.study.names import STUDY_NAMES
 from lang1_assets.ops.study.pictures import draw_svg, not_measured
 
 VERDICTS: dict[Verdict, tuple[str, str]] = {
@@ -95,7 +96,7 @@ def comparison(detail: dict[str, object]) -> str:
 def studies_section(data: ReportData) -> Section | None:
     if not data.studies:
         return None
-    absent = [name for name in STUDIES if name not in data.study_names]
+    absent = [name for name in STUDY_NAMES if name not in data.study_names]
     return Section(
         anchor="studies",
         title="The paper's studies" + (" (synthetic data)" if data.is_synthetic else ""),

@@ -10,7 +10,6 @@ import polars as pl
 from lang1_assets.ops import paper_tables, schemas
 from lang1_assets.ops.leaderboard import Entry, Evaluated, leaderboard
 from lang1_assets.ops.report import (
-    STUDIES,
     ArtifactLink,
     CardText,
     CohortCount,
@@ -28,6 +27,7 @@ from lang1_assets.ops.report import (
 from lang1_assets.ops.results import ResultRow, result_rows
 from lang1_assets.ops.study.claim import Claim, Judged, Verdict
 from lang1_assets.ops.study.figure import Figure
+from lang1_assets.ops.study.names import STUDY_NAMES
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.study.sample import band, every_figure, zero_shot_of_many_models
 
@@ -362,7 +362,7 @@ def sample_studies() -> tuple[StudyResult, ...]:
             asset_url=f"{DAGSTER}/assets/{name}",
             mlflow_url=f"{MLFLOW}/#/runs/{name}",
         )
-        for name in STUDIES
+        for name in STUDY_NAMES
         if name in figures
     )
 

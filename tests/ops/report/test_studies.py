@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from lang1_assets.ops.report import STUDIES, write_report
+from lang1_assets.ops.report import write_report
 from lang1_assets.ops.report.cards import card_html
 from lang1_assets.ops.report.study_sections import VERDICTS
+from lang1_assets.ops.study.names import STUDY_NAMES
 from tests.ops.report.reading import content_width, needs_browser, printed_pages, read
 from tests.ops.report.sample import EVIL, sample_report, sample_with_studies
 from tests.ops.study.sample import TASKS, figure_of, point
@@ -146,7 +147,9 @@ def test_the_plain_page_names_the_command_once_and_has_no_empty_headings(tmp_pat
 
 def test_where_all_was_made_nothing_is_asked_for(data, tmp_path):
     figure = figure_of("x", "bars", [point("a", "b", 0.6)])
-    extra = [replace(data.studies[0], name=name, figures=(figure,)) for name in STUDIES if name not in data.study_names]
+    extra = [
+        replace(data.studies[0], name=name, figures=(figure,)) for name in STUDY_NAMES if name not in data.study_names
+    ]
     write_report(replace(data, studies=(*data.studies, *extra)), tmp_path)
     _, page = read(tmp_path)
     assert "make study" not in page.text

@@ -1,0 +1,16 @@
+"""The studies by the names of their assets; nothing else is imported here."""
+
+STUDY_NAMES = (
+    "zero_shot_comparison",
+    "finetuned_comparison",
+    "emergence",
+    "token_budget",
+    "data_efficiency",
+    "answer_perplexity_study",
+    "transfer",
+    "other_hospital",
+    "temporal_decay",
+    "ablations",
+    "calibration",
+)
+"""In the order of the paper."""
