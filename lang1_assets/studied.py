@@ -99,6 +99,7 @@ def perplexities_of(item: Artifact) -> list[Perplexity]:
             value=row["perplexity"],
             n=row["n"],
             source=item.name,
+            bits_per_byte=row.get("bits_per_byte"),
         )
         for row in rows_of(item)
         if row["perplexity"] is not None

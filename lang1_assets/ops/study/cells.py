@@ -105,8 +105,11 @@ class Perplexity:
     """`zero_shot`, or the recipe."""
     task: str
     value: float
+    """A token: drawn as in the paper."""
     n: int
     source: str
+    bits_per_byte: float | None = None
+    """Of the same text, whichever the tokenizer: models are ranked by it where it is known."""
 
 
 @dataclass(frozen=True, kw_only=True)

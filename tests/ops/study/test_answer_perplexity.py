@@ -1,5 +1,6 @@
 """Perplexity against AUROC over planted models: rank correlation and its permutation test."""
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -90,6 +91,12 @@ def test_modes_and_tasks_of_few_models_are_left_out(tmp_path: Path) -> None:
     more = type(held)(**{**vars(held), "perplexities": [*held.perplexities, few]})
     assert judge(QUESTION, more, "x").verdict == "holds"
     assert answer_perplexity.grouped(more).keys() == {("joint", task) for task in TASKS}
+
+
+def test_models_of_other_tokenizers_are_ranked_by_bits_a_byte(tmp_path: Path) -> None:
+    held = planted(tmp_path, (5.0, 4.0, 3.0, 2.0, 1.0))
+    bits = [replace(one, bits_per_byte=-one.value) for one in held.perplexities]
+    assert judge(QUESTION, replace(held, perplexities=bits), "x").verdict == "holds"
 
 
 def test_points_are_of_models_with_both_numbers(tmp_path: Path) -> None:
