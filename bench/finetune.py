@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from contest import RESULTS, contest, machine, rows_of, table, timed, write_results
+from texts import notes_and_tokenizer
 
 SEED = 7
 NUM_VALIDATION = 300
@@ -69,16 +69,8 @@ CASES = {
 
 def prepare(folder: Path) -> None:
     """A tokenizer and notes that all cases share."""
-    from lang1_assets.ops.hospital import HospitalConfig, write_exports
-    from lang1_assets.ops.tasks import TASKS
-    from lang1_assets.ops.tokenizer import train_tokenizer
 
-    write_exports(folder / "export", HospitalConfig(num_encounters=1_500, seed=SEED))
-    notes = pl.concat([pl.read_csv(file, infer_schema=False) for file in sorted(folder.glob("export/notes-*.csv"))])
-    texts = notes["narrative"].drop_nulls().to_list()
-    (folder / "tokenizer").mkdir()
-    questions = [task.question_block for task in TASKS.values()] * 40
-    train_tokenizer(iter([*texts, *questions]), folder / "tokenizer", 4096, SEED)
+    texts = notes_and_tokenizer(folder, 1_500, 4096, SEED)
     (folder / "notes.json").write_text(json.dumps(texts))
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from contest import RESULTS, contest, machine, rows_of, table, timed, write_results
+from texts import notes_and_tokenizer
 
 NOTE_TOKENS = 512
 CONTEXT = 1024
@@ -70,17 +71,9 @@ CASES = {
 
 def prepare(folder: Path) -> None:
     """A tokenizer and models that all cases share."""
-    from lang1_assets.ops.hospital import HospitalConfig, write_exports
     from lang1_assets.ops.model import ModelShape, build_model, save_model
-    from lang1_assets.ops.tasks import TASKS
-    from lang1_assets.ops.tokenizer import train_tokenizer
 
-    write_exports(folder / "export", HospitalConfig(num_encounters=1_500, seed=SEED))
-    notes = pl.concat([pl.read_csv(file, infer_schema=False) for file in sorted(folder.glob("export/notes-*.csv"))])
-    texts = notes["narrative"].drop_nulls().to_list()
-    (folder / "tokenizer").mkdir()
-    questions = [task.question_block for task in TASKS.values()] * 40
-    train_tokenizer(iter([*texts, *questions]), folder / "tokenizer", 4096, SEED)
+    texts = notes_and_tokenizer(folder, 1_500, 4096, SEED)
     # A hospital's notes are longer than the synthetic ones: several in a row, up to a length that varies.
     rng = np.random.default_rng(SEED)
     joined = [" ".join(texts[start : start + int(rng.integers(1, 6))]) for start in range(0, 600, 6)]

@@ -10,6 +10,8 @@ import polars as pl
 
 from lang1_assets.ops import schemas
 from lang1_assets.ops.hospital import HospitalConfig, write_exports
+from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tokenizer import train_tokenizer
 from lang1_assets.ops.web_text import lines_of
 
 
@@ -22,6 +24,17 @@ def staged_notes(folder: Path, num_encounters: int) -> pl.DataFrame:
         pl.col(name).str.to_datetime(time_unit="us", strict=False) if dtype.is_temporal() else pl.col(name)
         for name, dtype in schema.items()
     )
+
+
+def notes_and_tokenizer(folder: Path, num_encounters: int, vocab_size: int, seed: int) -> list[str]:
+    """Synthetic notes as they were written, and in `folder/tokenizer` a tokenizer of them and of the tasks' questions."""
+    write_exports(folder / "export", HospitalConfig(num_encounters=num_encounters, seed=seed))
+    notes = pl.concat([pl.read_csv(file, infer_schema=False) for file in sorted(folder.glob("export/notes-*.csv"))])
+    texts: list[str] = notes["narrative"].drop_nulls().to_list()
+    (folder / "tokenizer").mkdir()
+    questions = [task.question_block for task in TASKS.values()] * 40
+    train_tokenizer(iter([*texts, *questions]), folder / "tokenizer", vocab_size, seed)
+    return texts
 
 
 def real_texts(path: Path) -> list[str]:

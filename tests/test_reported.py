@@ -66,4 +66,4 @@ def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
 
 
 def test_the_page_and_the_assets_are_of_the_same_studies() -> None:
-    assert STUDY_NAMES == tuple(study.name for study in STUDIES)
+    assert tuple(study.name for study in STUDIES) == STUDY_NAMES
