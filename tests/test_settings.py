@@ -241,3 +241,11 @@ def test_variants_that_cannot_be(tmp_path: Path, variant: str, expected: str) ->
     path.write_text(f"extends: tiny\nname: ours\nvariants: {{a: {variant}}}\n")
     with pytest.raises(SettingsError, match=f"(?s){expected}"):
         load_settings(str(path))
+
+
+def test_adapters_of_all_variants_are_not_an_encoder_s(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("extends: tiny\nname: ours\nfinetune: {lora: {rank: 2}}\n")
+    settings = load_settings(str(path))
+    adapted = {name for name in settings.variants if settings.lora_of(name)}
+    assert adapted == {name for name, held in settings.variants.items() if held.architecture == "decoder"}

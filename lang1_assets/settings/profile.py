@@ -210,7 +210,9 @@ class Settings(Section):
         return Pretrain(**{**self.pretrain.model_dump(), **self.variants[variant].pretrain})
 
     def lora_of(self, variant: str) -> Lora | None:
-        return self.variants[variant].lora or self.finetune.lora
+        own = self.variants[variant]
+        # Adapters for every variant are for every decoder: an encoder's few weights all learn.
+        return own.lora or (self.finetune.lora if own.architecture == "decoder" else None)
 
     @property
     def corpus_names(self) -> tuple[str, ...]:

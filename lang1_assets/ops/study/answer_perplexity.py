@@ -160,9 +160,9 @@ QUESTIONS: Sequence[Question] = (
             name="lower_perplexity_goes_with_higher_auroc",
             paper="Fig. 4c, section 2",
             statement="Models that find question and answer likelier predict better, zero-shot and finetuned.",
-            statistic="Spearman's correlation of perplexity (in bits a byte, for tokenizers differ) and AUROC over models, mean over "
-            f"the modes (zero-shot, joint, the task alone) and tasks that {MIN_MODELS} models or more have, below 0 by a permutation test of the models, 2.5 % on each "
-            "side; fewer models: cannot tell",
+            statistic="Spearman's correlation of perplexity (in bits a byte: tokenizers differ) and AUROC over models, mean over "
+            f"the modes (zero-shot, joint, the task alone) and tasks that {MIN_MODELS} models or more have, below 0 by a "
+            "permutation test of the models, 2.5 % on each side; fewer models: cannot tell",
         ),
         weigh=association,
     ),
