@@ -67,19 +67,29 @@ def train(
         if instead is not None:
             summary = instead(run)
         else:
-            with services.alerts.watch(context, run) as on_alerts:
-                services.launcher.run(
-                    context,
-                    module=training.module,
-                    config=training.config,
-                    work=work,
-                    num_cpu_ranks=training.num_cpu_ranks,
-                    launch=settings.launch,
-                    on_metrics=run.log_rows,
-                    on_alerts=on_alerts,
-                )
+            if not is_done(work):
+                with services.alerts.watch(context, run) as on_alerts:
+                    services.launcher.run(
+                        context,
+                        module=training.module,
+                        config=training.config,
+                        work=work,
+                        num_cpu_ranks=training.num_cpu_ranks,
+                        launch=settings.launch,
+                        on_metrics=run.log_rows,
+                        on_alerts=on_alerts,
+                    )
             summary = json.loads((work / SUMMARY_FILE).read_text())
     return {**summary, "mlflow_run_id": run.run_id, "mlflow_url": run.url}
+
+
+def is_done(work: Path) -> bool:
+    """Whether the job itself came to its end: what fails after it, MLflow say, is no reason to train again."""
+    try:
+        json.loads((work / SUMMARY_FILE).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return True
 
 
 def context_length_of(settings: Settings, variant: str) -> int:
