@@ -21,6 +21,7 @@ from lang1_assets.trained import Services, context_length_of, tokens_of
 
 GROUP = "study"
 ALL = "all"
+ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +197,7 @@ def evaluate_scaled(
             score=score,
             hashes=lambda: scored.folder_hashes(folder),
             parameters=scored.prompt_parameters(settings, context_length),
+            code=[ENCODER_CODE] if settings.variants[key].architecture == "encoder" else [],
             facts={
                 "pretrain_tokens": model.summary["pretrain_tokens"],
                 "finetune_tokens": model.summary["tokens_seen"],

@@ -15,6 +15,7 @@ from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 from lang1_assets.supplied import example_files, questions_file, require_decoder, supplied_examples
+from lang1_assets.trained import context_length_of
 
 GROUP = "study"
 ROWS_FILE = "rows.json"
@@ -72,7 +73,8 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 params={"profile": settings.name, "variant": key, "mode": "trajectory"},
                 inputs=inputs,
             ) as run:
-                report = measure_trajectory(context, settings, model, examples, questions_file(settings, web))
+                questions, length = questions_file(settings, web), context_length_of(settings, key)
+                report = measure_trajectory(context, settings, model, examples, questions, length)
                 (work / ROWS_FILE).write_text(json.dumps(report["rows"], indent=1))
                 run.log_rows(metric_rows(report["rows"], settings.cohorts.headline_split))
                 write_trajectory_pictures(settings, key, report["rows"], work)
@@ -89,7 +91,7 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 "num_resamples": settings.evaluate.num_resamples,
                 "questions": str(settings.web_text.questions),
                 "note_tokens": settings.finetune.note_tokens,
-                "context_length": settings.model.context_length,
+                "context_length": context_length_of(settings, key),
                 "split": settings.cohorts.headline_split,
                 "seed": settings.seed,
             },
@@ -115,6 +117,7 @@ def measure_trajectory(
     model: Artifact,
     examples: dict[str, Artifact],
     questions: Path | None,
+    length: int,
 ) -> dict[str, Any]:
     # torch takes seconds to import; the definitions do without it.
     from lang1_assets.ops import trajectory
@@ -123,7 +126,7 @@ def measure_trajectory(
     config = trajectory.TrajectoryConfig(
         split=settings.cohorts.headline_split,
         note_tokens=settings.finetune.note_tokens,
-        context_length=settings.model.context_length,
+        context_length=length,
         max_examples=settings.evaluate.trajectory_examples,
         max_questions=settings.evaluate.trajectory_questions,
         batch_size=settings.evaluate.batch_size,
