@@ -93,7 +93,9 @@ def measure_memorization(
 ) -> dict[str, Any]:
     """Write the rows and the pictures; the verdict and the metrics."""
     if not corpora:
-        return {"is_clean": True, "verdict": "this model was not trained on notes", "metrics": []}
+        known = settings.variants[key].folder is None
+        words = "this model was not trained on notes" if known else "not measured: its training text is not known here"
+        return {"is_clean": True, "verdict": words, "metrics": []}
     from lang1_assets.ops.memorization import evaluate, figure, verdict
     from lang1_assets.ops.pretraining.config import PretrainConfig
     from lang1_assets.ops.study.figure import write_figures
