@@ -92,7 +92,10 @@ def leaks(facts: Facts) -> str | None:
 def sample_size(facts: Facts) -> str:
     notes = facts.finetuned.get("train_notes", {})
     trained = ", ".join(f"{title(task)} {number:,}" for task, number in notes.items())
-    return f"All notes that were there; no size was calculated beforehand. Training notes: {trained or 'not counted'}."
+    return (
+        "No size was calculated beforehand. Training notes, all that were there or as many as the longest run reads: "
+        f"{trained or 'not counted'}."
+    )
 
 
 def missing_data(facts: Facts) -> str:

@@ -183,12 +183,16 @@ def memorized_table(memorized: Sequence[Memorized]) -> Table:
     rows: list[list[Content]] = [
         [held.model, Cell(text=words, tone=tone), held.verdict]
         for held in memorized
-        for words, tone in (
-            [("\N{CHECK MARK} nothing found", "good") if held.is_clean else ("\N{MULTIPLICATION X} memorized", "bad")]
-        )
+        for words, tone in [by_heart(held)]
     ]
     header = ("Model", "By heart", "What was found")
     return table("What each model has by heart of its notes", header, rows, num_labels=3, is_prose=True)
+
+
+def by_heart(held: Memorized) -> tuple[str, str]:
+    if held.verdict.startswith("not measured"):
+        return "? not measured", "open"
+    return ("\N{CHECK MARK} nothing found", "good") if held.is_clean else ("\N{MULTIPLICATION X} memorized", "bad")
 
 
 def cards_section(data: ReportData) -> Section | None:

@@ -9,7 +9,8 @@ import pytest
 
 from lang1_assets.ops.report import write_report
 from lang1_assets.ops.report.cards import card_html
-from lang1_assets.ops.report.study_sections import VERDICTS
+from lang1_assets.ops.report.study_data import Memorized
+from lang1_assets.ops.report.study_sections import VERDICTS, by_heart
 from lang1_assets.ops.study.names import STUDY_NAMES
 from tests.ops.report.reading import content_width, needs_browser, printed_pages, read
 from tests.ops.report.sample import EVIL, sample_report, sample_with_studies
@@ -189,3 +190,9 @@ def test_print_opens_what_is_folded(folder, html, tmp_path):
     assert rule.search(html)
     closed.write_text(rule.sub("", html))
     assert printed_pages(folder / "index.html", tmp_path) > printed_pages(closed, tmp_path) + 5
+
+
+def test_what_was_not_measured_is_not_called_clean() -> None:
+    held = Memorized(model="m", is_clean=True, verdict="not measured: its training text is not known here")
+    assert by_heart(held) == ("? not measured", "open")
+    assert by_heart(replace(held, verdict="nothing"))[1] == "good"
