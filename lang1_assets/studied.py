@@ -75,6 +75,7 @@ def cell_of(settings: Settings, store: ArtifactStore, family: str, item: Artifac
         finetune_tokens=item.summary.get("finetune_tokens"),
         num_notes=notes_learned(store, item) if family == "elsewhere" else item.summary.get("num_notes"),
         has_all_notes=family == "scaled" and parts[-1] == ALL_NOTES,
+        is_untrained=family == "outside" and settings.models[parts[0]].kind == "untrained",
     )
 
 

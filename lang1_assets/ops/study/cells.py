@@ -61,6 +61,8 @@ class Cell:
     num_notes: int | None = None
     """Labelled notes that it was finetuned on, of `scaled` and `elsewhere` cells; the tokens are of `scaled` ones alone."""
     has_all_notes: bool = False
+    is_untrained: bool = False
+    """A shape with random weights, of the profile's `models`."""
 
     def row(self, task: str, split: str, metric: str = AUROC) -> ResultRow | None:
         wanted = (task, split, metric)

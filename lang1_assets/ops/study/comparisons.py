@@ -112,11 +112,11 @@ def against_large(studied: Studied) -> list[Weighed]:
 
 
 def is_large(studied: Studied, cell: Cell) -> bool:
-    """From elsewhere, or a variant with more parameters than ours."""
+    """From elsewhere, or a variant with more parameters than ours; random weights of any size are nobody's large model."""
     base = studied.base(cell.model)
     if base is None:
-        return True
-    return (base.num_parameters or 0) > (studied.ours.num_parameters or 0)
+        return not cell.is_untrained
+    return not base.is_random and (base.num_parameters or 0) > (studied.ours.num_parameters or 0)
 
 
 def all_but_one(count: int) -> int:

@@ -285,3 +285,12 @@ def test_more_labels_are_compared_with_fewer(here: int, there: int, verdict: str
     question, figure = QUESTIONS["generalist_gains_from_more_labels"]
     judged = judge(question, replace(held, cells=cells), figure)
     assert judged.verdict == verdict, judged.numbers
+
+
+def test_random_weights_are_nobody_s_large_model(tmp_path: Path) -> None:
+    """A finding about small and large models would hold for having beaten chance."""
+    held = studied(tmp_path, {"ours/joint": GOOD, "outside:big": BAD})
+    untrained = [replace(cell, is_untrained=cell.kind == "outside") for cell in held.cells]
+    question, figure = QUESTIONS["small_finetuned_exceeds_large_zero_shot"]
+    assert judge(question, held, figure).verdict == "holds"
+    assert judge(question, replace(held, cells=untrained), figure).verdict == "cannot tell"
