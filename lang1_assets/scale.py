@@ -150,8 +150,10 @@ def scaled_evaluation(settings: Settings) -> dg.AssetsDefinition:
             (found,) = (row for row in evaluation_result.rows_of(made) if row["metric"] == "auroc")
             summary = model.summary
             notes = sum(summary["train_notes"].values())
-            interval = f"{found['low']:.3f} - {found['high']:.3f}"
-            rows.append([tokens_of(scale.checkpoint), notes, summary["tokens_seen"], found["value"], interval])
+            # A test with one class has no AUROC.
+            interval = "-" if found["low"] is None else f"{found['low']:.3f} - {found['high']:.3f}"
+            value = "-" if found["value"] is None else found["value"]
+            rows.append([tokens_of(scale.checkpoint), notes, summary["tokens_seen"], value, interval])
         head = ["pretraining tokens", "labelled notes", "finetuning tokens", "AUROC", "95 % interval"]
         valid = dg.AssetCheckResult(
             check_name="probabilities_are_valid", passed=invalid == 0, metadata={"models_with_invalid_ones": invalid}
