@@ -69,7 +69,6 @@ CASES = {
 
 def prepare(folder: Path) -> None:
     """A tokenizer and notes that all cases share."""
-
     texts = notes_and_tokenizer(folder, 1_500, 4096, SEED)
     (folder / "notes.json").write_text(json.dumps(texts))
 

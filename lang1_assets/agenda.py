@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lang1_assets.families import wanted
+from lang1_assets.families import can_be_made, wanted
 from lang1_assets.finetuned import ELSEWHERE, MATCHED
 from lang1_assets.materialization import REUSED
 from lang1_assets.ops.study.names import STUDY_NAMES
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RECORDS = "records"
 """The entry that builds all data: the assets of `DATA_GROUPS`."""
 DATA_GROUPS = ("extract", "clean", "tokens", "label")
-SECONDS_FILE = "study-seconds.json"
+SECONDS_FILE = "study-seconds-{profile}.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,8 @@ def agenda(settings: Settings) -> list[Entry]:
     entries += [Entry(asset="baseline_evaluation", partition=name) for name in baselines()]
     local = [name for name, model in settings.models.items() if not isinstance(model, Served)]
     entries += [Entry(asset="outside_evaluation", partition=name) for name in local]
-    entries += [Entry(asset=asset) for asset in ("leaderboard", *STUDY_NAMES, "claims", "model_in_service")]
+    studies = [name for name in STUDY_NAMES if can_be_made(settings, name)]
+    entries += [Entry(asset=asset) for asset in ("leaderboard", *studies, "claims", "model_in_service")]
     entries += [Entry(asset="model_card", partition=variant) for variant in variants]
     return [*entries, Entry(asset="corpus_statistics"), Entry(asset="report")]
 
@@ -136,7 +137,7 @@ def run_agenda(settings: Settings, instance: dg.DagsterInstance, tags: Mapping[s
 
     job = definitions.defs.resolve_implicit_global_asset_job_def()
     entries, failed = agenda(settings), []
-    clock = Clock.read(lang1_home() / SECONDS_FILE)
+    clock = Clock.read(lang1_home() / SECONDS_FILE.format(profile=settings.name))
     if settings.elsewhere is not None:
         records_elsewhere(settings.elsewhere)
     for number, entry in enumerate(entries, 1):

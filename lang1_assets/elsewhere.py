@@ -74,6 +74,12 @@ def examples(settings: Settings, there: Settings, task: Task) -> dg.AssetsDefini
     def _examples(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         from lang1_assets.ops.elsewhere import class_ratios
 
+        if there.is_synthetic and not settings.is_synthetic:
+            raise dg.Failure(
+                f"elsewhere: the profile '{there.name}' is of a synthetic hospital, and this one reads real records: what one does "
+                "on the other says nothing. Name a profile that reads another hospital's records, or leave `elsewhere` out.",
+                allow_retries=False,
+            )
         beside = there_store(store, there)
         other = take_from(beside, settings, task)
         cohort_sql = beside.get("warehouse").summary["cohort_sql_sha256"]

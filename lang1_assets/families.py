@@ -1,11 +1,13 @@
 """Which artifacts each study reads: those that there are in the store, and those that the profile asks for."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lang1_assets.ops.baselines import BASELINES
+from lang1_assets.ops.schemas import RECORD_FILE
 from lang1_assets.resources.store import MANIFEST, Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 from lang1_assets.settings.models import Served
@@ -176,7 +178,7 @@ def assets_read(settings: Settings, studies: Iterable[str]) -> list[str]:
 def found_for(store: ArtifactStore, settings: Settings, studies: Iterable[str]) -> Found:
     """Everything there is in the families that some studies read."""
     families = dict.fromkeys(family for study in studies for family in READ_BY[study])
-    return {
+    found = {
         family: [
             item
             for asset in FAMILIES[family].assets(settings)
@@ -184,6 +186,21 @@ def found_for(store: ArtifactStore, settings: Settings, studies: Iterable[str]) 
         ]
         for family in families
     }
+    if "scaled" in found:
+        found["scaled"] = [item for item in found["scaled"] if is_asked_for(settings, item)]
+    return found
+
+
+def is_asked_for(settings: Settings, scaled: Artifact) -> bool:
+    """Whether the profile still asks for so many notes of this task: what it asked for once is still in the store."""
+    numbers = {str(number) for number in settings.study.num_notes} | {"all"}
+    record = json.loads((scaled.path / RECORD_FILE).read_text())
+    return scaled.name.rsplit("/", 1)[1] in numbers and record["mode"] == settings.study.scaled_task
+
+
+def can_be_made(settings: Settings, study: str) -> bool:
+    """Whether the profile asks for anything that the study shows."""
+    return any(FAMILIES[family].expected(settings) for family in READ_BY[study])
 
 
 def finished(store: ArtifactStore, asset: str, known: Sequence[str]) -> Iterator[Artifact]:
@@ -205,6 +222,15 @@ def is_of_this_model(store: ArtifactStore, item: Artifact) -> bool:
         if source is not None and (source.fingerprint != fingerprint or not is_of_this_model(store, source)):
             return False
     return True
+
+
+def is_of_these_inputs(store: ArtifactStore, item: Artifact) -> bool:
+    """Whether everything that it was made from is still there as it was."""
+    sources = {name: store.find(name) for name in item.inputs}
+    return all(
+        source is not None and source.fingerprint == item.inputs[name] and is_of_this_model(store, source)
+        for name, source in sources.items()
+    )
 
 
 def missing_of(settings: Settings, found: Found) -> list[str]:

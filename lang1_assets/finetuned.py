@@ -1,13 +1,13 @@
 """One finetuned model, whichever asset asks for it: a base, a checkpoint of it, labelled notes (paper 5.4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from lang1_assets.ops.tasks import REMEDE, TASKS
+from lang1_assets.ops.tasks import OPTION_LETTERS, REMEDE, TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 from lang1_assets.trained import (
@@ -24,6 +24,7 @@ CODE = [
     JOB,
     "lang1_assets.ops.training",
     "lang1_assets.ops.encoder",
+    "lang1_assets.ops.metrics",
     "lang1_assets.ops.model",
     "lang1_assets.ops.prompts",
     "lang1_assets.ops.scoring",
@@ -65,6 +66,17 @@ def examples_artifact(recipe: str, task: str) -> str:
     return f"{ELSEWHERE if recipe.startswith(ELSEWHERE) else ''}{task}_examples"
 
 
+def finetuned_so_far(store: ArtifactStore, variant: str, recipes: Iterable[str]) -> dict[str, Artifact]:
+    """Recipe -> model of a variant, of those that were finetuned from the base as it is now."""
+    base = store.get(f"pretrained_model/{variant}")
+    found = {recipe: store.find(f"finetuned_{recipe}/{variant}") for recipe in recipes}
+    return {
+        recipe: model
+        for recipe, model in found.items()
+        if model is not None and model.inputs.get(base.name) == base.fingerprint
+    }
+
+
 def build_finetuned(
     context: dg.AssetExecutionContext,
     settings: Settings,
@@ -94,7 +106,7 @@ def build_finetuned(
             ),
             work,
         )
-        services.tracking.describe_model(work / "model", TASKS[next(iter(finetuning.examples))].options)
+        services.tracking.describe_model(work / "model", outputs_of(list(finetuning.examples)))
         return {
             **summary,
             "variant": variant,
@@ -120,6 +132,13 @@ def build_finetuned(
         code=CODE,
         on_wait=context.log.warning,
     )
+
+
+def outputs_of(tasks: Sequence[str]) -> tuple[str, ...]:
+    """What a model gives probabilities of: the task's options; of several tasks their letters."""
+    if len(tasks) == 1:
+        return TASKS[tasks[0]].options
+    return tuple(OPTION_LETTERS[: max(TASKS[task].num_classes for task in tasks)])
 
 
 def job_config(settings: Settings, finetuning: Finetuning) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from lang1_assets import scored
 from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.partitions import dated_exports
@@ -15,6 +16,7 @@ from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, lang1_home
 from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, sql_hash
+from lang1_assets.trained import context_length_of
 
 GROUP = "operate"
 LANDED_JOB = "evaluate_landed_export"
@@ -151,20 +153,16 @@ def evaluate_export(
             continue
         files[task] = work / f"{task}.parquet"
         write_examples(joined.examples, files[task])
-    config = evaluation.ScoringConfig(
-        note_tokens=settings.finetune.note_tokens,
-        context_length=settings.model.context_length,
-        max_examples=settings.evaluate.max_examples,
-        batch_size=settings.evaluate.batch_size,
-        seed=settings.seed,
-    )
+    variant = service.summary["variant"]
+    length = context_length_of(settings, variant) if variant in settings.variants else None
+    config = scored.scoring_config(settings, length)
     predictions = evaluation.predict(
         service.path / "model", files, [LANDED_SPLIT], config, context.log.info
     ).predictions
     predictions.write_parquet(work / "predictions.parquet")
     rows: list[Any] = results.result_rows(
         predictions,
-        model=service.summary["variant"],
+        model=variant,
         mode="finetuned",
         trained_on="joint",
         oracle=None,

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets import evaluation_result, scored
+from lang1_assets.finetuned import finetuned_so_far
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.schemas import ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
@@ -78,9 +79,7 @@ def answer_perplexity(settings: Settings) -> dg.AssetsDefinition:
 
 def models_of(store: ArtifactStore, key: str) -> dict[str, Artifact]:
     """Mode -> artifact of the pretrained model and of every finetuned one that there is."""
-    finetuned = {recipe: store.find(f"finetuned_{recipe}/{key}") for recipe in (JOINT, *TASKS)}
-    taught = {recipe: model for recipe, model in finetuned.items() if model is not None}
-    return {ZERO_SHOT: store.get(f"pretrained_model/{key}"), **taught}
+    return {ZERO_SHOT: store.get(f"pretrained_model/{key}"), **finetuned_so_far(store, key, (JOINT, *TASKS))}
 
 
 def tasks_of(mode: str, supplied: Mapping[str, Artifact]) -> list[str]:

@@ -218,6 +218,13 @@ def claims(settings: Settings) -> dg.AssetsDefinition:
         found = families.found_for(store, settings, analyses)
         held = studied.studied_of(store, settings, found)
         made = {study.name: store.find(f"study/{study.name}") for study in STUDIES}
+        behind = [
+            name for name, item in made.items() if item is not None and not families.is_of_these_inputs(store, item)
+        ]
+        if behind:
+            # Their verdicts are of models that are gone, or lack a claim that was added since.
+            context.log.warning(f"Made of what is no longer there, and left out: {', '.join(behind)}. Make them again.")
+            made |= dict.fromkeys(behind)
         inputs = [*inputs_of(found), *(item for item in made.values() if item is not None)]
         if not inputs:
             raise dg.Failure("No study was made yet: materialize the group 'study' first.", allow_retries=False)
@@ -261,7 +268,9 @@ def gathered(made: dict[str, Artifact | None]) -> Iterator[Judged]:
     """What each study found; of one that was not made, that nothing can be told."""
     for study in STUDIES:
         artifact = made[study.name]
-        yield from unjudged(study) if artifact is None else read_claims(artifact.path)
+        known = {} if artifact is None else {one.claim.name: one for one in read_claims(artifact.path)}
+        # A claim that was added to the code since the study was made is not judged.
+        yield from (known.get(one.claim.name, one) for one in unjudged(study))
 
 
 def of_claim(one: Judged) -> dg.AssetCheckResult:

@@ -80,9 +80,8 @@ def tasks_of(mode: str) -> tuple[str, ...]:
 
 def models_of(settings: Settings, store: ArtifactStore, key: str) -> dict[str, Artifact]:
     """Mode -> artifact of every model of a variant that there is; an encoder answers nothing before it is finetuned."""
-    base = None if settings.variants[key].architecture == "encoder" else store.get(f"pretrained_model/{key}")
-    taught = {recipe: store.find(f"finetuned_{recipe}/{key}") for recipe in RECIPES}
-    return {mode: model for mode, model in {ZERO_SHOT: base, **taught}.items() if model is not None}
+    base = {} if settings.variants[key].architecture == "encoder" else {ZERO_SHOT: store.get(f"pretrained_model/{key}")}
+    return {**base, **finetuned.finetuned_so_far(store, key, RECIPES)}
 
 
 def score_one(

@@ -82,14 +82,21 @@ def predict_baseline(
         tables: the folder of the warehouse's tables, for what is not in the note.
 
     Raises:
-        BaselineError: a task has no training note or one class of them, or no split has a note.
+        BaselineError: no task can be fitted, each having no training note or one class of them, or no split has a note.
     """
     frames: list[pl.DataFrame] = []
     used: list[PromptsUsed] = []
-    fitted = []
+    fitted: list[Fitted] = []
+    left_out: list[str] = []
     for key, path in examples.items():
         task = TASKS[key]
-        model = TaskModel.fit(KINDS[name], task, path, tables, seed)
+        try:
+            model = TaskModel.fit(KINDS[name], task, path, tables, seed)
+        except BaselineError as error:
+            # A rare task of a hospital's own takes nothing from the others.
+            left_out.append(str(error))
+            on_progress(f"left out: {error}")
+            continue
         fitted.append(model.fitted)
         on_progress(f"fitted {name} to {model.fitted['num_train']} notes of {key}: {model.fitted['settings']}")
         for split in splits:
@@ -98,7 +105,8 @@ def predict_baseline(
                 frames.append(model.predictions(split, rows))
                 used.append(prompts_used(key, split, model.seen(rows)))
     if not frames:
-        raise BaselineError(f"no example in splits {list(splits)} of {[str(path) for path in examples.values()]}")
+        files = [str(path) for path in examples.values()]
+        raise BaselineError("; ".join(left_out) or f"no example in splits {list(splits)} of {files}")
     return ScoredBaseline(predictions=pl.concat(frames), prompts=used, fitted=fitted)
 
 

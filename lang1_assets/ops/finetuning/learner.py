@@ -93,8 +93,10 @@ class AdaptedDecoder(Decoder):
         )
 
     def open(self) -> nn.Module:
-        # In place: the layers stay those that the fast paths know.
-        return AnswerLoss(inject_adapter_in_model(self._lora, open_model(self._config.base)))
+        # In place: the layers stay those that the fast paths know. Of their own seed: a run that goes on may have drawn others.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._config.seed)
+            return AnswerLoss(inject_adapter_in_model(self._lora, open_model(self._config.base)))
 
     def save(self, engine: Any, work: Path, world: World) -> None:
         """The adapter alone, a thousandth of the base; the whole model is put together once, at the end."""

@@ -51,6 +51,7 @@ def finetune(config: FinetuneConfig, work: Path, world: World, reporter: Reporte
     notes = {task: len(prompts.ids) for task, prompts in train.items()}
     counts = ", ".join(f"{task} {number}" for task, number in notes.items())
     reporter.say(f"finetuning on {world.size} rank(s) of {world.device.type}; training notes: {counts}")
+    require_notes(config, train, val)
     config = with_length(config, notes)
     rate = find_learning_rate(config, learner, train, val, work, world, reporter)
     config = with_learning_rate(config, rate)
@@ -66,6 +67,19 @@ def finetune(config: FinetuneConfig, work: Path, world: World, reporter: Reporte
         # The optimizer's state is three times the model and of no use once the run is done.
         shutil.rmtree(work / RESUME_FOLDER, ignore_errors=True)
     return True
+
+
+def require_notes(config: FinetuneConfig, train: dict[str, PromptSet], val: dict[str, PromptSet]) -> None:
+    """
+    Raises:
+        ValueError: a task has nothing to learn from or to be validated with.
+    """
+    for split, held in (("train", train), ("val", val)):
+        for task, prompts in held.items():
+            if not prompts.ids:
+                raise ValueError(
+                    f"{config.examples[task]}: no note of split '{split}'; expected labelled notes of {task}"
+                )
 
 
 def load_prompts(config: FinetuneConfig, learner: Learner, split: str, max_examples: int) -> dict[str, PromptSet]:
@@ -94,6 +108,9 @@ def fit(
     started = time.monotonic()
     while state.step < training.max_steps and not out_of_patience(config, state):
         micro_batch = batches.of_step(state.step, training.micro_batch_size, world)
+        if config.lora is not None:
+            # Dropout: a function of the step, so that a resumed run is the uninterrupted one.
+            torch.manual_seed(((config.seed << 32) + state.step) * world.size + world.rank)
         losses.append(take_step(engine, training, state.step, micro_batch, world))
         state.tokens_seen += batches.num_tokens(state.step)
         state.step += 1
