@@ -166,7 +166,7 @@ def test_a_named_text_source_becomes_shards_beside_the_others(tmp_path: Path, st
 def test_every_source_of_a_profile_is_in_its_lineage(tmp_path: Path) -> None:
     settings = profile(
         tmp_path,
-        "text_sources: {biomedical: {path: pmc}, law: {path: law}}\n"
+        "text_sources: {biomedical: {path: pmc}, law: {path: law}}\nelsewhere: null\n"
         "variants: {me: {mixture: {biomedical: 15, notes_plus: 1, web_text: 4}}}",
     )
     graph = build_definitions(settings).resolve_asset_graph()

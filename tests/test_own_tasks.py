@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 import yaml
 
-from lang1_assets import checks, finetune, label
+from lang1_assets import checks, label
 from lang1_assets.definitions import build_definitions
-from lang1_assets.ops.finetuning import FinetuneConfig
+from lang1_assets.finetuned import Finetuning, job_config
+from lang1_assets.ops.finetuning.config import FinetuneConfig
 from lang1_assets.ops.tasks import REMEDE, TASKS, use_own_tasks
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings, SettingsError, load_settings
@@ -128,15 +129,19 @@ def test_cohort_examples_and_leak_checks_come_by_themselves(tmp_path: Path, stor
     assert len(meds) == NUM_NOTES
 
 
+def on(base: Artifact, task: str) -> Finetuning:
+    return Finetuning(artifact="", title="", variant="lang1-tiny-notes", recipe=task, base=base, examples={task: base})
+
+
 def test_a_job_is_told_of_the_task(tmp_path: Path, store: ArtifactStore) -> None:
     """It may run on a machine that has neither the profile nor the folder."""
     settings = loaded(tmp_path)
     use_own_tasks(settings.own_tasks.values())
     base = Artifact(name="base", path=tmp_path, fingerprint="", summary={"trajectory": ["tokens-1"]})
-    told = json.loads(json.dumps(finetune.job_config(settings, base, {"icu_transfer": base})))
+    told = json.loads(json.dumps(job_config(settings, on(base, "icu_transfer"))))
     use_own_tasks(())
     config = FinetuneConfig.from_json(told)
     use_own_tasks(config.own_tasks)
     assert TASKS["icu_transfer"].question == OWN["question"]
     assert TASKS["icu_transfer"] == settings.own_tasks["icu_transfer"]
-    assert finetune.job_config(settings, base, {"mortality": base})["own_tasks"] == []
+    assert job_config(settings, on(base, "mortality"))["own_tasks"] == []
