@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lang1_assets.ops.baselines import BASELINES
-from lang1_assets.ops.schemas import RECORD_FILE
+from lang1_assets.ops.schemas import ROWS_FILE
 from lang1_assets.resources.store import MANIFEST, Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 from lang1_assets.settings.models import Served
@@ -194,8 +194,8 @@ def found_for(store: ArtifactStore, settings: Settings, studies: Iterable[str]) 
 def is_asked_for(settings: Settings, scaled: Artifact) -> bool:
     """Whether the profile still asks for so many notes of this task: what it asked for once is still in the store."""
     numbers = {str(number) for number in settings.study.num_notes} | {"all"}
-    record = json.loads((scaled.path / RECORD_FILE).read_text())
-    return scaled.name.rsplit("/", 1)[1] in numbers and record["mode"] == settings.study.scaled_task
+    tasks = {row["task"] for row in json.loads((scaled.path / ROWS_FILE).read_text())}
+    return scaled.name.rsplit("/", 1)[1] in numbers and tasks == {settings.study.scaled_task}
 
 
 def can_be_made(settings: Settings, study: str) -> bool:

@@ -68,12 +68,12 @@ def examples_artifact(recipe: str, task: str) -> str:
 
 def finetuned_so_far(store: ArtifactStore, variant: str, recipes: Iterable[str]) -> dict[str, Artifact]:
     """Recipe -> model of a variant, of those that were finetuned from the base as it is now."""
-    base = store.get(f"pretrained_model/{variant}")
+    base = store.find(f"pretrained_model/{variant}")
     found = {recipe: store.find(f"finetuned_{recipe}/{variant}") for recipe in recipes}
     return {
         recipe: model
         for recipe, model in found.items()
-        if model is not None and model.inputs.get(base.name) == base.fingerprint
+        if base is not None and model is not None and model.inputs.get(base.name) == base.fingerprint
     }
 
 

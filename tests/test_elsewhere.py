@@ -202,9 +202,9 @@ def models(store: ArtifactStore, folder: Path, recipes: tuple[str, ...]) -> None
 
         return make
 
-    store.build(f"pretrained_model/{VARIANT}", copied("trajectory/tokens-100"))
+    base = store.build(f"pretrained_model/{VARIANT}", copied("trajectory/tokens-100"))
     for recipe in recipes:
-        store.build(f"finetuned_{recipe}/{VARIANT}", copied("model"))
+        store.build(f"finetuned_{recipe}/{VARIANT}", copied("model"), inputs=[base])
 
 
 @pytest.fixture

@@ -47,9 +47,9 @@ def resources(tmp_path: Path, model_folder: Path) -> dict[str, Any]:  # noqa: F8
             return {"switched_off": "no claims" if task == "insurance_denial" else None}
 
         store.build(f"{task}_examples", write)
-    store.build(f"pretrained_model/{VARIANT}", copied(model_folder, "trajectory/tokens-100"))
+    base = store.build(f"pretrained_model/{VARIANT}", copied(model_folder, "trajectory/tokens-100"))
     for recipe in ("joint", "mortality"):
-        store.build(f"finetuned_{recipe}/{VARIANT}", copied(model_folder, "model"))
+        store.build(f"finetuned_{recipe}/{VARIANT}", copied(model_folder, "model"), inputs=[base])
     tracking = Tracking(
         tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}",
         ui_url="http://127.0.0.1:5000",
@@ -100,7 +100,10 @@ def test_every_model_and_task_has_a_row(
     assert run.data.metrics["perplexity/mortality"] == pytest.approx(rows[-1]["perplexity"])
 
     before = {mode: store.get(f"perplexities/{VARIANT}/{mode}").created for mode in ("zero_shot", "joint")}
-    store.build(f"finetuned_readmission/{VARIANT}", copied(model_folder, "model"))
+    base = store.get(f"pretrained_model/{VARIANT}")
+    store.build(f"finetuned_readmission/{VARIANT}", copied(model_folder, "model"), inputs=[base])
+    # One of a base that was there before is not of this one.
+    store.build(f"finetuned_comorbidity/{VARIANT}", copied(model_folder, "model"))
     made(settings, resources)
     assert {mode: store.get(f"perplexities/{VARIANT}/{mode}").created for mode in before} == before
     again = json.loads((store.get(f"answer_perplexity/{VARIANT}").path / "rows.json").read_text())

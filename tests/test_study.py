@@ -49,7 +49,9 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Tracking:
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("profile")
-    (folder / "ours.yaml").write_text("extends: tiny\nname: ours\nevaluate: {num_resamples: 40}\n")
+    (folder / "ours.yaml").write_text(
+        "extends: tiny\nname: ours\nevaluate: {num_resamples: 40}\nstudy: {num_notes: [10]}\n"
+    )
     return load_settings(str(folder / "ours.yaml"))
 
 
@@ -248,13 +250,22 @@ def test_an_evaluation_of_an_earlier_model_is_not_read(settings: Settings, store
     def make(number: int) -> tuple[str, ...]:
         base = store.build(f"pretrained_model/{NOTES_PLUS}", lambda work: {}, parameters={"steps": number})
         model = store.build(f"scaled_model/{NOTES_PLUS}/tokens-{number}/all", lambda work: {}, inputs=[base])
-        held = store.build(f"scaled_evaluation/{NOTES_PLUS}/tokens-{number}/all", lambda work: {}, inputs=[model])
+        held = store.build(
+            f"scaled_evaluation/{NOTES_PLUS}/tokens-{number}/all", rows_of("readmission"), inputs=[model]
+        )
         assert held.name in names()
         return names()
 
     def names() -> tuple[str, ...]:
         return tuple(item.name for item in families.found_for(store, settings, ["data_efficiency"])["scaled"])
 
+    def rows_of(task: str) -> Any:
+        return lambda work: {"num": (work / "rows.json").write_text(json.dumps([{"task": task}]))}
+
     make(2000)
     assert f"scaled_evaluation/{NOTES_PLUS}/tokens-2000/all" not in make(1000)
+    assert len(names()) == 1 + len([name for name in PLAN if name.startswith("scaled:")])
+    # Nor one of a number of notes, or of a task, that the profile asked for once.
+    store.build(f"scaled_evaluation/{NOTES_PLUS}/tokens-1000/77", rows_of("readmission"))
+    store.build(f"scaled_evaluation/{NOTES_PLUS}/tokens-1000/10", rows_of("mortality"))
     assert len(names()) == 1 + len([name for name in PLAN if name.startswith("scaled:")])
