@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -188,7 +189,7 @@ def line_height(size: float) -> float:
 
 
 def wrapped(content: str, width: float, size: float) -> list[str]:
-    """Lines no wider than `width`; a word that is wider by itself is cut, without a hyphen."""
+    """Lines no wider than `width`; a word that is wider by itself is cut, after a hyphen of its own if it can be."""
     lines = [""]
     for word in content.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -201,11 +202,14 @@ def wrapped(content: str, width: float, size: float) -> list[str]:
 
 
 def _cut(word: str, width: float, size: float) -> list[str]:
+    """Names are of parts (`lang1-tiny-encoder-notes`, `joint_evaluation/ours`): only a part too wide is cut by letters."""
     pieces = [""]
-    for letter in word:
-        if pieces[-1] and text_width(pieces[-1] + letter, size) > width:
-            pieces.append("")
-        pieces[-1] += letter
+    for part in re.split(r"(?<=[-/_])", word):
+        fits = text_width(part, size) <= width
+        for piece in [part] if fits else part:
+            if pieces[-1] and text_width(pieces[-1] + piece, size) > width:
+                pieces.append("")
+            pieces[-1] += piece
     return pieces
 
 

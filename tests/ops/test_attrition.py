@@ -160,8 +160,13 @@ def test_markdown_holds_the_picture_itself_and_words_that_cannot_end_it() -> Non
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.text(alphabet="abiWM $&<_ ", max_size=120), st.floats(20, 300))
+@given(st.text(alphabet="abiWM $&<_-/ ", max_size=120), st.floats(20, 300))
 def test_wrapping_loses_no_letter_and_overruns_no_line(content: str, width: float) -> None:
     lines = wrapped(content, width, 12)
     assert "".join("".join(lines).split()) == "".join(content.split())
     assert all(text_width(line, 12) <= width for line in lines if len(line) > 1)
+
+
+def test_a_name_too_wide_is_broken_after_its_hyphens() -> None:
+    assert wrapped("lang1-tiny-encoder-notes", 130, 12) == ["lang1-tiny-encoder-", "notes"]
+    assert wrapped("ours: joint_evaluation/lang1-tiny", 140, 12) == ["ours:", "joint_evaluation/lang1-", "tiny"]

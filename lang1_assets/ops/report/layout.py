@@ -46,12 +46,25 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Group:
+    """A list under a heading that counts it; `title` and `tone` are a verdict's."""
+
+    title: str
+    tone: str
+    items: tuple[tuple[str, Cell], ...]
+    """Words, and the figure that they lead to."""
+    folds: bool = False
+    """Closed on a phone until asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """One part of the page."""
 
     anchor: str
     title: str
     text: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
     figures: tuple[Drawing, ...] = ()
     tables: tuple[Table, ...] = ()
     folded: tuple[Table, ...] = ()

@@ -73,7 +73,9 @@ def render_markdown(data: ReportData, sections: list[Section]) -> str:
     hint = study_hint(data)
     lines += [hint, ""] if hint else []
     for section, found in all_tables(sections):
-        lines += [f"## {section.title}", "", *(line for text in section.text for line in (text, ""))]
+        lines += [f"## {section.title}", ""]
+        counts = ", ".join(f"{len(group.items)} {group.title}" for group in section.groups)
+        lines += [line for text in (counts, *section.text) if text for line in (text, "")]
         lines += [line for note in section.missing for line in (f"*{note}*", "")]
         lines += [line for each in found for line in (*markdown_lines(each), "")]
     return "\n".join(lines)

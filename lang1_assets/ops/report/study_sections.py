@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lang1_assets.ops.report import result_tables
+from lang1_assets.ops.report.briefs import BRIEFS
 from lang1_assets.ops.report.data import ReportData
-from lang1_assets.ops.report.layout import Card, Drawing, Part, Section
+from lang1_assets.ops.report.layout import Card, Drawing, Group, Part, Section
 from lang1_assets.ops.report.study_data import MAKE_STUDIES, Memorized, StudyResult
 from lang1_assets.ops.report.tables import Cell, Content, Table, link, table
 from lang1_assets.ops.study.claim import Judged, Verdict
@@ -36,18 +39,34 @@ def claims_section(data: ReportData) -> Section | None:
     """What the paper found, and whether it holds here."""
     if not data.claims:
         return None
-    counts = [(verdict, sum(judged.verdict == verdict for judged in data.claims)) for verdict in VERDICTS]
-    words = ", ".join(f"{count} {verdict}" for verdict, count in counts)
     return Section(
         anchor="claims",
         title="The paper's findings" + (" (synthetic data)" if data.is_synthetic else ""),
         text=(
-            f"Of {len(data.claims)} findings: {words}. What a verdict rests on was fixed before any number was seen; "
-            "a finding cannot be told where intervals are too wide or something was not measured.",
+            "Rules and margins stand in docs/studies.md; a finding cannot be told where intervals are too wide or something "
+            "was not measured.",
         ),
-        tables=(claims_table(data),),
-        folded=(evidence_table(data.claims),),
+        groups=tuple(verdict_group(data, verdict) for verdict in VERDICTS),
+        folded=(claims_table(data), evidence_table(data.claims)),
     )
+
+
+def verdict_group(data: ReportData, verdict: Verdict) -> Group:
+    title, tone = VERDICTS[verdict]
+    found = [judged for judged in data.claims if judged.verdict == verdict]
+    return Group(
+        title=title,
+        tone=tone,
+        items=tuple((BRIEFS.get(each.claim.name, each.claim.statement), brief_link(data, each)) for each in found),
+        folds=verdict == "cannot tell",
+    )
+
+
+def brief_link(data: ReportData, judged: Judged) -> Cell:
+    """The finding's figure alone: `Fig. 2b` of `Abstract; Fig. 2b, section 2`."""
+    whole = figure_link(data, judged)
+    figure = re.search(r"Fig\. \w+", whole.text)
+    return replace(whole, text=figure[0]) if figure else whole
 
 
 def claims_table(data: ReportData) -> Table:
@@ -55,13 +74,18 @@ def claims_table(data: ReportData) -> Table:
         [
             judged.claim.statement,
             Cell(text=VERDICTS[judged.verdict][0], tone=VERDICTS[judged.verdict][1]),
-            judged.numbers,
+            one_a_line(judged.numbers),
             figure_link(data, judged),
         ]
         for judged in data.claims
     ]
     header = ("Finding", "Here", "Numbers", "Figure")
-    return table("Findings of the paper and what this hospital says to them", header, rows, num_labels=4, is_prose=True)
+    return table("Each finding in full, with its numbers", header, rows, num_labels=4, is_prose=True)
+
+
+def one_a_line(numbers: str) -> str:
+    """How many hold, each comparison and what is not there: a line each."""
+    return re.sub(r"(?<=;) |(?<=%\.) |(?<=\.) (?=Not there: )", "\n", numbers)
 
 
 def figure_link(data: ReportData, judged: Judged) -> Cell:
@@ -76,7 +100,7 @@ def evidence_table(claims: Sequence[Judged]) -> Table:
         [
             judged.claim.statement,
             judged.claim.statistic,
-            "; ".join(comparison(detail) for detail in judged.details),
+            ";\n".join(comparison(detail) for detail in judged.details),
             ", ".join(judged.sources),
         ]
         for judged in claims
@@ -87,10 +111,21 @@ def evidence_table(claims: Sequence[Judged]) -> Table:
 
 def comparison(detail: dict[str, object]) -> str:
     return ", ".join(
-        f"{name.replace('_', ' ')} {f'{value:.3f}' if isinstance(value, float) else value}"
+        f"{name.replace('_', ' ')} {told(value)}"
         for name, value in detail.items()
-        if value not in (None, "", (), [])
+        # Why something is lacking names what is absent.
+        if name != "absent" and value not in (None, "", (), [])
     )
+
+
+def told(value: object) -> str:
+    """A number, a name, or the region of `Evidence`: `above 0`, `above -0.01 and below 0.01`."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if not isinstance(value, dict):
+        return str(value)
+    bounds = (("above", value.get("lower")), ("below", value.get("upper")))
+    return " and ".join(f"{side} {bound:g}" for side, bound in bounds if bound is not None)
 
 
 def studies_section(data: ReportData) -> Section | None:

@@ -104,7 +104,7 @@ def against_large(studied: Studied) -> list[Weighed]:
     large = [cell for cell in studied.zero_shots if is_large(studied, cell)]
     found = []
     for task in studied.tasks:
-        best = Sought(name="a larger model, zero-shot,", cell=best_of(large, task, studied.split))
+        best = Sought(name="a larger model, zero-shot", cell=best_of(large, task, studied.split))
         about = title_of(task) + (f" ({best.cell.model})" if best.cell else "")
         parts = less(studied.finetuned(studied.ours, task), best, task, studied.split)
         found.append(weighed_sum(studied, about, parts, ABOVE, shared(len(studied.tasks))))

@@ -8,6 +8,7 @@ cannot be had. Of a region and its complement the verdicts are each other's oppo
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -70,13 +71,12 @@ class Lacking:
 
     about: str
     why: str
+    absent: tuple[str, ...] = ()
+    """The artifacts that were not evaluated, where that is why."""
 
     @property
     def verdict(self) -> Verdict:
         return CANNOT_TELL
-
-    def __str__(self) -> str:
-        return f"{self.about}: {self.why}"
 
 
 Weighed = Evidence | Lacking
@@ -128,8 +128,21 @@ def in_words(weighed: Sequence[Weighed], needed: int) -> str:
     count = sum(one.verdict == HOLDS for one in weighed)
     said = [f"{count} of {len(weighed)} hold, {needed} needed{level}"] if len(weighed) > 1 else []
     said += ["; ".join(str(one) for one in found)] if found else []
-    said += ["Not there: " + "; ".join(str(one) for one in lacking)] if lacking else []
+    said += ["Not there: " + "; ".join(reasons(lacking))] if lacking else []
     return ". ".join(said)
+
+
+def reasons(lacking: Sequence[Lacking]) -> list[str]:
+    """Each missing artifact and each other reason once, with the comparison that lacks for it or how many do."""
+    alone: dict[str, str] = {}
+    abouts: dict[str, list[str]] = defaultdict(list)
+    for one in lacking:
+        alone |= {one.why: f"{one.about}: {one.why}"} | {name: f"{name} for {one.about}" for name in one.absent}
+        for reason in one.absent or (one.why,):
+            abouts[reason].append(one.about)
+    return [
+        alone[reason] if len(found) == 1 else f"{reason} ({len(found)} comparisons)" for reason, found in abouts.items()
+    ]
 
 
 def detail(one: Weighed) -> dict[str, object]:
@@ -138,6 +151,8 @@ def detail(one: Weighed) -> dict[str, object]:
     if isinstance(one, Evidence):
         bounds = {name: bound if math.isfinite(bound) else None for name, bound in asdict(one.region).items()}
         values |= {"region": bounds, "sources": list(one.sources)}
+    else:
+        values |= {"absent": list(one.absent)}
     return {**values, "verdict": one.verdict}
 
 
@@ -159,7 +174,7 @@ def weighed_sum(studied: Studied, about: str, parts: Iterable[Part], region: Reg
     parts = list(parts)
     gone = dict.fromkeys(sought.name for _, sought, _, _ in parts if sought.cell is None)
     if gone or not parts:
-        return Lacking(about=about, why=f"{', '.join(gone) or 'nothing'} was not evaluated")
+        return Lacking(about=about, why=f"{', '.join(gone) or 'nothing'} was not evaluated", absent=tuple(gone))
     terms = [
         Term(weight=weight, cell=sought.cell, task=task, split=split)
         for weight, sought, task, split in parts

@@ -8,10 +8,12 @@ from itertools import pairwise
 import pytest
 
 from lang1_assets.ops.report import write_report
+from lang1_assets.ops.report.briefs import BRIEFS
 from lang1_assets.ops.report.cards import card_html
 from lang1_assets.ops.report.study_data import Memorized
-from lang1_assets.ops.report.study_sections import VERDICTS, by_heart
+from lang1_assets.ops.report.study_sections import VERDICTS, by_heart, comparison
 from lang1_assets.ops.study.names import STUDY_NAMES
+from lang1_assets.ops.study.studies import CLAIMS
 from tests.ops.report.reading import content_width, needs_browser, printed_pages, read
 from tests.ops.report.sample import EVIL, sample_report, sample_with_studies
 from tests.ops.study.sample import TASKS, figure_of, point
@@ -47,8 +49,33 @@ def test_a_verdict_is_a_word_a_symbol_and_a_color(html, data):
     for judged in data.claims:
         words, tone = VERDICTS[judged.verdict]
         assert f'<span class="verdict {tone}"><span aria-hidden="true">{words[0]}</span>{words[1:]}</span>' in html
-        assert judged.numbers in html
+        assert " ".join(judged.numbers.split()) in " ".join(html.split())
     assert len({words[0] for words, _ in VERDICTS.values()}) == len({tone for _, tone in VERDICTS.values()}) == 3
+
+
+def test_the_findings_are_counted_then_listed_by_verdict_then_told_in_full_below_a_fold(html, data):
+    section = html[html.index('<section id="claims"') : html.index('<section id="results"')]
+    counts, lists = re.split(r'<div class="groups">', section, maxsplit=1)
+    assert re.findall(r"<b>(\d+)</b>", counts) == ["1", "1", "1"]
+    assert lists.index("</ul>") < lists.index("<table")
+    assert len(re.findall(r"<details><summary>.*?<table", lists, flags=re.S)) == section.count("<table") == 2
+    for judged in data.claims:
+        # Once under its heading; what cannot be told a second time, folded, for a phone.
+        assert lists.count(f"<span>{judged.claim.statement}</span>") == 1 + (judged.verdict == "cannot tell")
+    assert re.findall(r"<h3[^>]*>.*?</span>\s*(.*?)</h3>", lists) == [*VERDICTS, "cannot tell (1)"]
+    assert "docs/studies.md" in lists
+
+
+def test_every_claim_has_words_for_one_line():
+    assert set(BRIEFS) == {claim.name for claim in CLAIMS}
+    assert max(len(brief) for brief in BRIEFS.values()) <= 40
+    assert len(set(BRIEFS.values())) == len(BRIEFS)
+
+
+def test_a_region_is_told_in_words():
+    bounds = {"lower": -0.01, "upper": 0.01}
+    assert comparison({"about": "stay", "region": bounds}) == "about stay, region above -0.01 and below 0.01"
+    assert comparison({"region": {"lower": 0, "upper": None}, "absent": ["x"]}) == "region above 0"
 
 
 def test_a_finding_leads_to_its_figure_and_only_where_there_is_one(folder):

@@ -90,3 +90,16 @@ def test_words_name_the_numbers_and_what_lacks() -> None:
         "Not there: stay: joint_evaluation/x was not evaluated"
     )
     assert detail(found)["region"] == {"lower": 0, "upper": None}
+
+
+def test_what_is_missing_is_named_once_however_many_comparisons_lack_for_it() -> None:
+    def lacking(about: str, *names: str) -> Lacking:
+        return Lacking(about=about, why=f"{', '.join(names)} was not evaluated", absent=names)
+
+    few = Lacking(about="denial", why="too few notes")
+    every = [lacking("stay", "joint/x"), lacking("death", "joint/x", "single/y"), few]
+    assert in_words(every, 3) == (
+        "0 of 3 hold, 3 needed. Not there: joint/x (2 comparisons); single/y for death; denial: too few notes"
+    )
+    assert in_words([few, few], 2).endswith("Not there: too few notes (2 comparisons)")
+    assert detail(every[1])["absent"] == ["joint/x", "single/y"]
