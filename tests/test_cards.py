@@ -17,6 +17,7 @@ from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking, registered_name
 from lang1_assets.settings import Settings, load_settings
+from tests.mlflow_database import database  # noqa: F401
 from tests.ops.conftest import synthetic_examples
 
 VARIANT, RECIPE, TASK, SPLIT = "lang1-tiny-notesplus", "mortality", "mortality", "temporal_2024"
@@ -34,7 +35,7 @@ def predicted(examples: pl.DataFrame) -> pl.DataFrame:
 class Finetuned:
     """A store with one finetuned and evaluated model, and its version in MLflow."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
+    def __init__(self, folder: Path, database: Path) -> None:  # noqa: F811
         self.settings: Settings = load_settings("tiny")
         self.store = ArtifactStore(root=str(folder / "artifacts"))
         uri = f"sqlite:///{shutil.copyfile(database, folder / 'mlflow.db')}"
@@ -142,17 +143,8 @@ class Finetuned:
         return (self.store.get(f"model_card/{VARIANT}/{RECIPE}").path / "card.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Tracking(
-        tracking_uri=f"sqlite:///{path}", ui_url="", artifact_root="", dagster_url=""
-    )._client().search_experiments()
-    return path
-
-
 @pytest.fixture
-def finetuned(tmp_path: Path, database: Path) -> Finetuned:
+def finetuned(tmp_path: Path, database: Path) -> Finetuned:  # noqa: F811
     return Finetuned(tmp_path, database)
 
 

@@ -14,6 +14,7 @@ from lang1_assets.ops import succession
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking, registered_name
 from lang1_assets.settings import Settings, load_settings
+from tests.mlflow_database import database  # noqa: F401
 from tests.ops.test_succession import predictions
 
 FIRST, SECOND, THIRD = "lang1-tiny-notesplus-webtexts", "lang1-tiny-notesplus", "lang1-tiny-notes"
@@ -23,7 +24,7 @@ MODEL = registered_name("tiny", "joint")
 class Hospital:
     """A store and an MLflow of their own, with finetuned and evaluated models of chosen skill."""
 
-    def __init__(self, folder: Path, database: Path) -> None:
+    def __init__(self, folder: Path, database: Path) -> None:  # noqa: F811
         tiny = load_settings("tiny")
         self.settings: Settings = tiny.model_copy(
             update={"evaluate": tiny.evaluate.model_copy(update={"num_resamples": 200})}
@@ -93,18 +94,8 @@ class Hospital:
         return str(self.tracking._client().get_model_version_by_alias(MODEL, "in_service").tags["variant"])
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow: its tables take seconds to make."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    Tracking(
-        tracking_uri=f"sqlite:///{path}", ui_url="", artifact_root="", dagster_url=""
-    )._client().search_experiments()
-    return path
-
-
 @pytest.fixture
-def hospital(tmp_path: Path, database: Path) -> Hospital:
+def hospital(tmp_path: Path, database: Path) -> Hospital:  # noqa: F811
     return Hospital(tmp_path, database)
 
 
