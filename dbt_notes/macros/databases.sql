@@ -19,7 +19,8 @@ begin
 exception when others then
     return null;
 end
-$$ language plpgsql stable strict parallel safe
+$$ language plpgsql stable strict parallel safe;
+create table if not exists {{ target.schema }}.forgotten_subjects (subject_id text primary key)
 {%- endif -%}
 {%- endmacro -%}
 

@@ -2,8 +2,9 @@
   Every row of a source table as text, in the columns of `source_tables`, null where the files lack an optional one, with
 
   - `landed_row`: its position, by which equal keys are ranked and text is found again;
-  - `row_hash`: equal for rows that are equal in every column;
-  - `malformed_at`: "file:line" of a line that is not CSV of the expected columns, all else null (`keep_malformed_lines`).
+  - `row_hash`: equal for rows that are equal in every column, null for those of forgotten people;
+  - `malformed_at`: "file:line" of a line that is not CSV of the expected columns, all else null (`keep_malformed_lines`);
+  - `is_forgotten`: of a person who is forgotten (macros/forgotten.sql): all else null, but the key of a stay.
 
   `source_layout` has the table's parts: files with one header, or one relation of a server.
 -#}
@@ -30,17 +31,7 @@ with landed as (
     {%- endfor %}
 )
 
-select
-    {%- for column in columns %}
-    {{ column }},
-    {%- endfor %}
-    cast(null as {{ text_type() }}) as malformed_at,
-    row_number() over () as landed_row,
-    {{ digest_of_text() }}(concat_ws(
-        chr(31)
-        {%- for column in columns if column != "source_line" %}, coalesce({{ column }}, chr(30)){% endfor -%}
-    )) as row_hash
-from landed
+{{ numbered_without_forgotten("landed", table_name, columns) }}
 {%- endmacro -%}
 
 

@@ -80,8 +80,8 @@
     {{ prefix }}landed_row,
     {{ prefix }}row_hash,
     {{ prefix }}malformed_at,
-    {{ source_reason }} as source_reason,
-    {{ row_name }} as row_name
+    {{ landed_reason(source_reason, prefix) }} as source_reason,
+    case when {{ prefix }}is_forgotten then null else {{ row_name }} end as row_name
 {%- endmacro -%}
 
 
@@ -91,7 +91,7 @@
     landed_row,
     row_hash,
     case when reject_reason = 'malformed_line' then source_line end as malformed_at,
-    {{ source_reason }} as source_reason,
+    {{ landed_reason(source_reason) }} as source_reason,
     source_line as row_name
 {%- endmacro -%}
 
@@ -107,6 +107,7 @@ with judged as (
         *,
         case
             when malformed_at is not null then 'malformed_line'
+            when is_forgotten then 'forgotten'
             when {% for column in key_columns %}{{ column }} is null{{ " or " if not loop.last }}{% endfor %} then 'missing_value'
             {%- for column in dates %}
             when {{ is_impossible_date(column) }} then 'impossible_date'
