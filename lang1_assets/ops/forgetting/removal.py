@@ -1,0 +1,181 @@
+"""Taking people out of a folder: all of it, or their names only. Each step may be cut off and done again."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from lang1_assets.ops.forgetting.artifacts import MANIFEST, UNFINISHED_NAME
+from lang1_assets.ops.forgetting.search import (
+    ID_COLUMNS,
+    RESOURCES,
+    FoundRows,
+    Identifiers,
+    is_of_patient,
+    is_theirs,
+    resource_lines,
+)
+from lang1_assets.ops.forgetting.subjects import ForgettingError
+
+NAMELESS = "forgotten-"
+GENERATIONS_FILE = "generations.jsonl"
+"""As pretraining names it."""
+
+
+class UnreadableError(ValueError):
+    """A table has lines that are none: it cannot be written again as it was."""
+
+
+@contextmanager
+def nobody_makes(folder: Path) -> Iterator[None]:
+    """Hold the lock of an artifact.
+
+    Raises:
+        ForgettingError: a run is making it.
+    """
+    finished = folder.with_name(UNFINISHED_NAME.sub("", folder.name))
+    with open(finished.with_name(finished.name + ".lock"), "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ForgettingError(
+                f"{finished}: a run is making it; wait until it has ended, or stop it, and go on with: lang1 forget"
+            ) from None
+        yield
+
+
+def remove_folder(folder: Path, write_down: Callable[[], None] = lambda: None) -> None:
+    """Out of sight in one step, then gone: nobody takes a half-removed folder for an artifact.
+
+    Args:
+        write_down: called before, when nobody is making it.
+    """
+    with nobody_makes(folder):
+        if not folder.exists():
+            return
+        write_down()
+        going = folder if folder.name.endswith(".forgotten") else folder.with_name(folder.name + ".forgotten")
+        if going != folder:
+            shutil.rmtree(going, ignore_errors=True)
+            folder.rename(going)
+        shutil.rmtree(going)
+
+
+def rename_rows(folder: Path, found: Sequence[FoundRows], who: Identifiers, salt: str) -> None:
+    """In these files the ids of people, notes and stays become names that only the salt leads to; one id, one name.
+
+    The folder's manifest gets the files' new sizes: the numbers that were made from the rows, and what they were made from, are
+    what they were.
+    """
+    with nobody_makes(folder):
+        for rows in found:
+            if rows.file.suffix == ".parquet" and rows.is_readable:
+                _rename_ids(rows.file, who, salt)
+        note_sizes(folder)
+
+
+def thin_out(folder: Path, found: Sequence[FoundRows], who: Identifiers) -> None:
+    """Take their rows out of these files and leave all others as they are.
+
+    Raises:
+        UnreadableError: a table cannot be written again as it was; those before it are done.
+    """
+    with nobody_makes(folder):
+        for rows in found:
+            thin_file(rows.file, who)
+        note_sizes(folder)
+
+
+def thin_file(file: Path, who: Identifiers) -> None:
+    """Whole, or as it was.
+
+    Raises:
+        UnreadableError: as `thin_out`.
+    """
+    beside = file.with_name(f".{file.name}.thinned")
+    thin = _thin_resources if file.name.endswith(RESOURCES) else _thin_table
+    thin(file, beside, who)
+    beside.chmod(file.stat().st_mode & 0o777)
+    beside.rename(file)
+
+
+def _thin_resources(file: Path, beside: Path, who: Identifiers) -> None:
+    with gzip.open(beside, "wb") if file.suffix == ".gz" else beside.open("wb") as kept:
+        kept.writelines(line for line in resource_lines(file) if not is_of_patient(line, who.subjects))
+
+
+def _thin_table(file: Path, beside: Path, who: Identifiers) -> None:
+    try:
+        frame = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UnreadableError(f"{file}: cannot be read as a whole ({type(error).__name__})") from None
+    lower = frame.rename({name: name.lower() for name in frame.columns})
+    theirs = lower.select(is_theirs([name for name in ID_COLUMNS if name in lower.columns], who)).to_series()
+    kept = frame.filter(~theirs)
+    if file.suffix == ".parquet":
+        kept.write_parquet(beside)
+        return
+    with gzip.open(beside, "wb") if file.suffix == ".gz" else beside.open("wb") as handle:
+        handle.write(kept.write_csv().encode())
+
+
+def _rename_ids(file: Path, who: Identifiers, salt: str) -> None:
+    frame = pl.read_parquet(file)
+    text = [name for name in ID_COLUMNS if name in frame.columns and frame.schema[name] == pl.String]
+    names: Mapping[str, Mapping[str, str]] = {
+        column: {held: nameless(held, salt) for held in who.of_column(column)} for column in text
+    }
+    beside = file.with_suffix(".tmp")
+    frame.with_columns(pl.col(column).replace(names[column]) for column in text).write_parquet(beside)
+    beside.chmod(file.stat().st_mode & 0o777)
+    beside.rename(file)
+
+
+def nameless(held: str, salt: str) -> str:
+    return NAMELESS + hashlib.blake2b(held.encode(), key=bytes.fromhex(salt), digest_size=8).hexdigest()
+
+
+def note_sizes(folder: Path) -> None:
+    """Let the manifest say what lies there now: no file that is gone, the sizes as they are."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return
+    manifest = json.loads(path.read_text())
+    manifest["files"] = {name: (folder / name).stat().st_size for name in manifest["files"] if (folder / name).exists()}
+    beside = path.with_suffix(".tmp")
+    with open(beside, "w") as handle:
+        handle.write(json.dumps(manifest, indent=1))
+        handle.flush()
+        os.fsync(handle.fileno())
+    beside.rename(path)
+
+
+def remove_writings(folder: Path) -> bool:
+    """What a model wrote of its own, finished or not, which may be somebody's words; whether there was any."""
+    path = folder / GENERATIONS_FILE
+    if not path.exists():
+        return False
+    with nobody_makes(folder):
+        path.unlink()
+        note_sizes(folder)
+    return True
+
+
+def remove_databases(folder: Path) -> list[Path]:
+    """The files in which SQL is worked with: deleted rows stay in their pages, so they go whole; the next build makes them
+    again."""
+    gone = sorted(path for path in folder.glob("*.duckdb*") if path.is_file()) if folder.is_dir() else []
+    for path in gone:
+        path.unlink()
+    for spilled in folder.glob("*.tmp") if folder.is_dir() else ():
+        shutil.rmtree(spilled, ignore_errors=True)
+    return gone
