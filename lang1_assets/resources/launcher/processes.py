@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lang1_assets.ops.training.openmp import SPIN_SHORTLY
 from lang1_assets.ops.training.processes import signal_at_parent_s_death
+from lang1_assets.resources.launcher.job_lock import held_by_job
 
 LEASH = "lang1_assets.ops.training.leash"
 INPUT_ERROR_EXIT_CODE = 65
@@ -86,15 +87,24 @@ class HeldJob:
 
 
 def start_held(
-    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], log_file: Path, times: Times
+    commands: Mapping[str, Sequence[str]],
+    environment: Mapping[str, str],
+    log_file: Path,
+    times: Times,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> HeldJob:
     """Start a command for each machine; what they print is added to the log.
 
     Args:
         commands: machine -> a leashed command, or `ssh` and one.
+        on_wait: called when a job of the same folder, whose step was killed, still saves on this machine.
+
+    Raises:
+        LaunchError: it does not end.
     """
     processes: dict[str, subprocess.Popen[bytes]] = {}
-    with open(log_file, "a") as log:
+    patience = times.save_seconds + times.grace_seconds + AFTER_GRACE_SECONDS
+    with held_by_job(log_file.parent, patience, on_wait) as lock, open(log_file, "a") as log:
         for name, command in commands.items():
             processes[name] = subprocess.Popen(
                 command,
@@ -104,6 +114,8 @@ def start_held(
                 stderr=subprocess.STDOUT,
                 # A signal to our own group is for us to pass on.
                 start_new_session=True,
+                # The leash has it for as long as ranks are there. Of another machine's ranks it knows nothing: `ssh` closes it.
+                pass_fds=(lock,),
                 preexec_fn=lambda: signal_at_parent_s_death(signal.SIGTERM),
             )
     return HeldJob(processes, times)

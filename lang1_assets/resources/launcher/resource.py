@@ -6,7 +6,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class TrainingLauncher(dg.ConfigurableResource):
         ) as session:
             environment = {**os.environ, **session.get_bootstrap_env_vars()}
             try:
-                job = self._start(module, config, work, num_cpu_ranks, launch, environment)
+                job = self._start(module, config, work, num_cpu_ranks, launch, environment, context.log.warning)
             except LaunchError as error:
                 raise dg.Failure(str(error), allow_retries=False) from None
             context.log.info(f"{module} runs on {job.describe()}")
@@ -109,6 +109,7 @@ class TrainingLauncher(dg.ConfigurableResource):
         num_cpu_ranks: int,
         launch: Launch,
         environment: Mapping[str, str],
+        say: Callable[[str], None],
     ) -> StartedJob:
         config_file = work / CONFIG_FILE
         job = slurm.attach(work, launch.slurm.poll_seconds, launch.save_seconds)
@@ -127,7 +128,11 @@ class TrainingLauncher(dg.ConfigurableResource):
         command = processes.launcher_command(module, config_file, {"localhost": ranks})
         commands = {"this machine": processes.leashed(command, self._times(launch))}
         return processes.start_held(
-            commands, {**environment, **on_cpu, **launch.environment}, work / LOG_FILE, self._times(launch)
+            commands,
+            {**environment, **on_cpu, **launch.environment},
+            work / LOG_FILE,
+            self._times(launch),
+            lambda: say("a job of this folder whose step was killed is saving; waiting for it"),
         )
 
     def _times(self, launch: Launch) -> processes.Times:
