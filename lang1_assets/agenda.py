@@ -13,15 +13,19 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lang1_assets.families import can_be_made, wanted
 from lang1_assets.finetuned import ELSEWHERE, MATCHED
+from lang1_assets.lanes import BEGINS, FAILED, INTERRUPTED, MADE, Entry, Report, places_for, work_through
+from lang1_assets.lanes import REUSED as WAS_REUSED
 from lang1_assets.materialization import REUSED
 from lang1_assets.ops.study.names import STUDY_NAMES
+from lang1_assets.resources.launcher.processes import num_gpus
 from lang1_assets.settings import Settings, lang1_home, load_settings
 from lang1_assets.settings.models import Served
 
@@ -31,19 +35,9 @@ if TYPE_CHECKING:
 RECORDS = "records"
 """The entry that builds all data: the assets of `DATA_GROUPS`."""
 DATA_GROUPS = ("extract", "clean", "tokens", "label")
+TOGETHER = ("model_in_service", "model_card")
+"""Have partitions and compare what variants gave."""
 SECONDS_FILE = "study-seconds-{profile}.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One thing to make."""
-
-    asset: str
-    partition: str | None = None
-
-    @property
-    def title(self) -> str:
-        return self.asset if self.partition is None else f"{self.asset}, {self.partition}"
 
 
 def agenda(settings: Settings) -> list[Entry]:
@@ -59,7 +53,8 @@ def agenda(settings: Settings) -> list[Entry]:
     local = [name for name, model in settings.models.items() if not isinstance(model, Served)]
     entries += [Entry(asset="outside_evaluation", partition=name) for name in local]
     studies = [name for name in STUDY_NAMES if can_be_made(settings, name)]
-    entries += [Entry(asset=asset) for asset in ("leaderboard", *studies, "claims", "model_in_service")]
+    entries += [Entry(asset=asset) for asset in ("leaderboard", *studies, "claims")]
+    entries += [Entry(asset="model_in_service", partition=recipe) for recipe in settings.operate.recipes]
     entries += [Entry(asset="model_card", partition=variant) for variant in variants]
     return [*entries, Entry(asset="corpus_statistics"), Entry(asset="report")]
 
@@ -127,39 +122,96 @@ class Clock:
         return sum(self.known.get(entry.title, usual.get(entry.asset, any_asset)) for entry in entries)
 
 
-def run_agenda(settings: Settings, instance: dg.DagsterInstance, tags: Mapping[str, str]) -> list[Entry]:
+def run_agenda(settings: Settings, instance: dg.DagsterInstance) -> list[Entry]:
     """Make everything; the entries that failed.
 
     Raises:
         KeyboardInterrupt: a person stopped it.
+        LaneLostError: a process of it was killed.
     """
-    from lang1_assets import definitions
-
-    job = definitions.defs.resolve_implicit_global_asset_job_def()
-    entries, failed = agenda(settings), []
-    clock = Clock.read(lang1_home() / SECONDS_FILE.format(profile=settings.name))
+    # Lanes that shared a GPU would wait for each other.
+    num_lanes = 1 if num_gpus() else settings.study.lanes
+    chart = Chart(
+        entries=agenda(settings),
+        clock=Clock.read(lang1_home() / SECONDS_FILE.format(profile=settings.name)),
+        num_lanes=num_lanes,
+    )
     if settings.elsewhere is not None:
         records_elsewhere(settings.elsewhere)
-    for number, entry in enumerate(entries, 1):
-        left = clock.left(entries[number - 1 :])
-        about = "" if left is None else f", about {left / 60:.0f} min if nothing is reused"
-        print(f"\n[{number}/{len(entries)}] {entry.title}; {len(entries) - number} after it{about}", flush=True)
-        started = time.monotonic()
-        result = job.execute_in_process(
+    with places_for(num_lanes, instance):
+        for groups in stages(chart.entries):
+            # Closed at once when a person stops it: the lanes end before anything else is said.
+            with closing(work_through(groups, num_lanes, materialize)) as reports:
+                for report in reports:
+                    chart.note(report)
+    return chart.failed
+
+
+def stages(entries: Sequence[Entry]) -> list[list[list[Entry]]]:
+    """The entries in groups that may be made side by side: the records; variant by variant, each baseline; what compares them."""
+    keys = [entry.partition if entry.asset not in TOGETHER else None for entry in entries]
+    beside = [key for key in dict.fromkeys(keys) if key is not None]
+    first = keys.index(beside[0])
+    before = [entry for entry, key in zip(entries[:first], keys, strict=False) if key is None]
+    after = [entry for entry, key in zip(entries, keys, strict=True) if key is None and entry not in before]
+    of_keys = [[entry for entry, own in zip(entries, keys, strict=True) if own == key] for key in beside]
+    return [[before], of_keys, [after]]
+
+
+@dataclass(kw_only=True)
+class Chart:
+    """How far everything is, said in a line whenever an entry begins."""
+
+    entries: Sequence[Entry]
+    clock: Clock
+    num_lanes: int = 1
+    ended: set[Entry] = field(default_factory=set)
+    failed: list[Entry] = field(default_factory=list)
+
+    def note(self, report: Report) -> None:
+        if report.state == BEGINS:
+            print(self.line(report), flush=True)
+            return
+        self.ended.add(report.entry)
+        if report.state == FAILED:
+            self.failed.append(report.entry)
+        else:
+            self.clock.note(report.entry, report.seconds, reused=report.state == WAS_REUSED)
+
+    def line(self, report: Report) -> str:
+        """`1| [12 of 126 done] joint_evaluation, ours; about 90 min if nothing is reused`."""
+        left = self.clock.left([entry for entry in self.entries if entry not in self.ended])
+        about = "" if left is None else f"; about {left / 60 / self.num_lanes:.0f} min if nothing is reused"
+        lane = f"{report.lane}| " if report.lane else ""
+        return f"\n{lane}[{len(self.ended)} of {len(self.entries)} done] {report.entry.title}{about}"
+
+
+def materialize(entry: Entry, lane: int) -> Report:
+    """One entry, by Dagster in this process; it knows the definitions from the entry before."""
+    import dagster as dg
+
+    from lang1_assets import definitions
+    from lang1_assets.dead_runs import process_tag
+
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance:
+        result = definitions.defs.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance,
             asset_selection=keys_of(entry, definitions.defs),
             partition_key=entry.partition,
             run_config={"loggers": {"console": {}}},
-            tags=dict(tags),
+            tags=process_tag(),
             raise_on_error=False,
         )
-        if was_interrupted(result):
-            raise KeyboardInterrupt
-        if not result.success:
-            failed.append(entry)
-            continue
-        clock.note(entry, time.monotonic() - started, reused=was_reused(result))
-    return failed
+    return Report(lane=lane, entry=entry, state=state_of(result), seconds=time.monotonic() - started)
+
+
+def state_of(result: dg.ExecuteInProcessResult) -> str:
+    if was_interrupted(result):
+        return INTERRUPTED
+    if not result.success:
+        return FAILED
+    return WAS_REUSED if was_reused(result) else MADE
 
 
 def keys_of(entry: Entry, definitions: dg.Definitions) -> list[dg.AssetKey]:

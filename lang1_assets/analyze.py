@@ -79,7 +79,7 @@ def analysis_asset(settings: Settings, analysis: Analysis) -> dg.AssetsDefinitio
                 experiment="evaluate",
                 name=f"{key}, {analysis.name}",
                 work=work,
-                params={"profile": settings.name, "variant": key, "mode": analysis.name},
+                params={"profile": settings.name, "part": "analysis", "variant": key, "detail": analysis.name},
                 inputs=inputs,
             ) as run:
                 held = evaluated(settings, key, found, examples, notes, tables)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Any
 
 import dagster as dg
 
+LANE_VARIABLE = "LANG1_LANE"
+"""Which of several processes side by side says something; unset where there is one."""
 STEP_EVENTS = {
     "STEP_START": "started",
     "STEP_SUCCESS": "done",
@@ -29,7 +32,8 @@ class ProgressFormatter(logging.Formatter):
             said = STEP_EVENTS.get(event.event_type_value, said)
             if event.is_step_failure:
                 said += f": {reason(event)}"
-        return f"{clock} {step:<28} {said}"
+        lane = os.environ.get(LANE_VARIABLE)
+        return f"{f'{lane}| ' if lane else ''}{clock} {step:<28} {said}"
 
 
 def reason(event: dg.DagsterEvent) -> str:

@@ -10,24 +10,33 @@ import dagster as dg
 from dagster_dbt import DbtCliResource
 
 from lang1_assets import (
+    alarm,
     analyze,
+    arrive,
     baselines,
     cards,
     checks,
     clean,
     compare,
+    drift,
+    drift_due,
     elsewhere,
     evaluate,
     extract,
     finetune,
+    forget,
     harness,
     label,
+    label_landed,
+    land,
     leaderboard,
     memorize,
     operate,
     perplexity,
     pretrain,
+    reap,
     report,
+    retain,
     scale,
     serve,
     study,
@@ -38,16 +47,18 @@ from lang1_assets import (
 from lang1_assets.console import progress_logger
 from lang1_assets.ops.tasks import TASKS, use_own_tasks
 from lang1_assets.resources.alerts import Alerts
+from lang1_assets.resources.audit import audit_folder
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
+from lang1_assets.services.executor import chosen_executor, steps_are_pods
 from lang1_assets.settings import Settings, lang1_home, load_settings
 
 DEMO_JOB = "demo"
 CORPUS_JOB = "corpus"
 COHORTS_JOB = "cohorts"
 
-FROM_THE_UI = {
+STEPS_BESIDE_THE_RUN = {
     "execution": {
         "config": {
             "multiprocess": {
@@ -57,9 +68,9 @@ FROM_THE_UI = {
                 "start_method": {"forkserver": {"preload_modules": ["dagster", "dagster_dbt"]}},
             }
         }
-    },
-    "loggers": {"console": {}},
+    }
 }
+FROM_THE_UI = {"loggers": {"console": {}}, **({} if steps_are_pods() else STEPS_BESIDE_THE_RUN)}
 FROM_THE_TERMINAL = {"execution": {"config": {"in_process": {}}}, "loggers": {"console": {}}}
 """One process for all steps: nothing is imported twice, and every line that a person sees comes from here."""
 
@@ -94,16 +105,27 @@ def build_definitions(settings: Settings, resources: Mapping[str, Any] | None = 
         memorize,
         cards,
         report,
+        land,
+        label_landed,
+        operate,
+        drift,
     )
+    assets = [asset for stage in stages for asset in stage.build_assets(settings)]
     return dg.Definitions(
-        assets=[asset for stage in stages for asset in stage.build_assets(settings)] + operate.build_assets(settings),
+        assets=assets,
         asset_checks=checks.build_checks(settings),
-        jobs=[*build_jobs(settings), *operate.build_jobs()],
-        sensors=operate.build_sensors(settings),
-        schedules=operate.build_schedules(settings),
+        jobs=[
+            *build_jobs(settings),
+            *arrive.build_jobs(),
+            *drift_due.build_jobs(),
+            *forget.build_jobs(settings),
+            *retain.build_jobs(settings),
+        ],
+        sensors=[sensor for stage in (arrive, drift_due, alarm, reap) for sensor in stage.build_sensors(settings)],
+        schedules=[schedule for stage in (arrive, retain) for schedule in stage.build_schedules(settings)],
         resources={**default_resources(settings), **(resources or {})},
         loggers={"console": progress_logger},
-        executor=dg.multi_or_in_process_executor,
+        executor=chosen_executor(assets),
     )
 
 
@@ -122,7 +144,7 @@ def build_jobs(settings: Settings) -> list[Any]:
         "label_dependence",
     ]
     wanted = dg.AssetSelection.assets(*models).upstream() | dg.AssetSelection.assets(
-        "corpus_statistics", "leaderboard", "report", "model_in_service"
+        "corpus_statistics", "leaderboard", "report"
     )
     tables = dg.AssetSelection.groups("extract", "label")
     labelled = dg.AssetSelection.assets(*(f"{task}_examples" for task in TASKS), "cohort_tables").upstream()
@@ -154,21 +176,29 @@ def build_jobs(settings: Settings) -> list[Any]:
 
 def default_resources(settings: Settings) -> dict[str, Any]:
     home = lang1_home()
+    # Before anything is written: run workers of a code server are not started by `lang1`.
+    os.umask(0o077)
+    forget.announce_list()
     mlflow_home = home / "mlflow"
     mlflow_home.mkdir(parents=True, exist_ok=True)
     warehouse = home / "warehouse"
     warehouse.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("LANG1_DUCKDB_PATH", str(warehouse / f"{settings.name}.duckdb"))
     os.environ.setdefault("LANG1_POSTGRES_WORK_SCHEMA", f"lang1_{settings.name.replace('-', '_')}")
+    dagster_url = os.environ.get("LANG1_DAGSTER_URL", "http://127.0.0.1:3000")
     return {
-        "store": ArtifactStore(root=str(home / "artifacts" / settings.name)),
+        "store": ArtifactStore(root=str(home / "artifacts" / settings.name), audit_folder=str(audit_folder(home))),
         "launcher": TrainingLauncher(),
-        "alerts": Alerts(),
+        "alerts": Alerts(profile=settings.name, is_synthetic=settings.is_synthetic, dagster_url=dagster_url),
         "tracking": Tracking(
             tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_home / 'mlflow.db'}"),
             ui_url=os.environ.get("LANG1_MLFLOW_URL", "http://127.0.0.1:5000"),
             artifact_root=os.environ.get("LANG1_MLFLOW_ARTIFACTS", str(mlflow_home / "artifacts")),
-            dagster_url=os.environ.get("LANG1_DAGSTER_URL", "http://127.0.0.1:3000"),
+            dagster_url=dagster_url,
+            profile=settings.name,
+            is_synthetic=settings.is_synthetic,
+            test_splits=list(settings.cohorts.test_splits),
+            tasks=list(TASKS),
         ),
         "dbt": DbtCliResource(project_dir=extract.dbt_project(settings), dbt_executable=extract.DBT_EXECUTABLE),
     }

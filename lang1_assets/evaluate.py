@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets import evaluation_result, scored
+from lang1_assets.families import wanted
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS
@@ -108,7 +109,8 @@ def splits_scored(
 
 
 def tasks_of_variant(settings: Settings, key: str, mode: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
-    """All of `tasks`, and of an encoder its own: its head has the classes of that task and of no other.
+    """All of `tasks`; of a variant without a joint model its own (Fig. 5a compares the two), and of an encoder, whose head has
+    the classes of no other.
 
     Raises:
         dg.Failure: an encoder has no answer in this mode.
@@ -117,7 +119,10 @@ def tasks_of_variant(settings: Settings, key: str, mode: str, tasks: tuple[str, 
         require_decoder(settings, key, "zero-shot evaluation")
     if mode == "joint":
         require_decoder(settings, key, "joint finetuning")
-    return (mode,) if settings.variants[key].architecture == "encoder" else tasks
+    if mode not in TASKS:
+        return tasks
+    compared = "joint" in wanted(settings).get(key, settings.finetune.recipes)
+    return tasks if compared and settings.variants[key].architecture == "decoder" else (mode,)
 
 
 def model_folder(mode: str, model: Artifact) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from lang1_assets.materialization import markdown_table, materialized
+from lang1_assets.materialization import inline_table, materialized
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact
@@ -40,9 +40,9 @@ def rows_of(artifact: Artifact) -> list[dict[str, Any]]:
     return rows
 
 
-def auroc_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+def auroc_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     shown = [row for row in rows if row["metric"] == "auroc" and row["value"] is not None]
-    return markdown_table(
+    return inline_table(
         ["task", "split", "notes", "AUROC", "95 % interval", "oracle"],
         [
             [

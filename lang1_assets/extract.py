@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,11 +24,18 @@ from dagster_dbt import (
 
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, materialized
 from lang1_assets.ops.compiled_sql import cohort_sql_sha256, write_compiled_sql
+from lang1_assets.ops.forgetting.leaving_out import blank_rows, remove_rows
+from lang1_assets.ops.forgetting.subjects import (
+    FOLDER,
+    forgotten_digest,
+    forgotten_subjects,
+    require_nothing_unfinished,
+)
 from lang1_assets.ops.sources.intake import flatten_source, source_layout
 from lang1_assets.ops.sources.layout import FLATTENED_KINDS, SourceLayout
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
-from lang1_assets.settings import Settings, TextSource
+from lang1_assets.settings import Settings, TextSource, lang1_home
 from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, source_variables, sql_hash
 
 GROUP = "extract"
@@ -57,6 +65,7 @@ def hospital_exports(settings: Settings) -> dg.AssetsDefinition:
         + (SYNTHETIC if settings.is_synthetic else f"Read where the profile says, as kind '{settings.source.kind}'."),
     )
     def _hospital_exports(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
+        require_nothing_unfinished(lang1_home())
         if settings.is_synthetic:
             values = {
                 "num_encounters": settings.source.num_encounters,
@@ -76,15 +85,23 @@ def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, values: Ma
         from lang1_assets.ops.hospital import HospitalConfig, write_exports
 
         summary = write_exports(work, HospitalConfig(**values), context.log.debug)
-        return {"num_rows": summary.num_rows, "planted_dirt": summary.dirt, "synthetic": True}
+        gone = remove_rows(work, forgotten_subjects(lang1_home()))
+        told = {"forgotten_rows": gone} if gone else {}
+        return {"num_rows": summary.num_rows, "planted_dirt": summary.dirt, "synthetic": True, **told}
 
     return store.build(
         "hospital_exports",
         make,
-        parameters=values,
+        parameters={**values, **left_out()},
         code=["lang1_assets.ops.hospital", "lang1_assets.ops.schemas"],
         on_wait=context.log.warning,
     )
+
+
+def left_out() -> dict[str, str]:
+    """What a fingerprint holds of people who are forgotten: nothing while nobody is."""
+    digest = forgotten_digest(lang1_home())
+    return {} if digest is None else {"forgotten": digest}
 
 
 def take_records(context: dg.AssetExecutionContext, settings: Settings, store: ArtifactStore) -> Artifact:
@@ -110,6 +127,7 @@ def take_records(context: dg.AssetExecutionContext, settings: Settings, store: A
         counted = flatten_source(
             source.kind, folder, source.remittances, work, context.log.info, time_zone=source.fhir_time_zone
         )
+        blank_rows(work, forgotten_subjects(lang1_home()))
         layout = source_layout(PROJECT_FOLDER, source.kind, folder, work, source.remittances)
         return {
             "num_files": len(files) + len(remittances),
@@ -128,6 +146,7 @@ def take_records(context: dg.AssetExecutionContext, settings: Settings, store: A
             "listing": listing_hash(files),
             "remittances": listing_hash(remittances),
             "time_zone": source.fhir_time_zone,
+            **left_out(),
         },
         code=["lang1_assets.ops.sources"],
         on_wait=context.log.warning,
@@ -211,7 +230,8 @@ def dbt_project(settings: Settings) -> DbtProject:
     project = DbtProject(
         project_dir=PROJECT_FOLDER,
         profiles_dir=PROJECT_FOLDER,
-        target_path=Path("target") / "-".join(parts),
+        # By dbt's own variable elsewhere: in a container the project's folder cannot be written.
+        target_path=Path(os.environ.get("DBT_TARGET_PATH", "target")) / "-".join(parts),
         target=source.database,
     )
     newest = max(path.stat().st_mtime for path in _dbt_sources())
@@ -255,6 +275,7 @@ def warehouse(settings: Settings) -> Any:
                 "together: start the job 'demo' or 'corpus', or select all tables of the groups 'extract' and 'label'",
                 allow_retries=False,
             )
+        require_nothing_unfinished(lang1_home())
         source = store.get("hospital_exports")
         layout = find_layout(settings, source)
         events: list[Any] = []
@@ -263,6 +284,10 @@ def warehouse(settings: Settings) -> Any:
             variables = dbt_variables(settings) | {"source_layout": layout.parts, "parquet_path": str(work)}
             # Unit tests are about the SQL under the default settings; the project's own tests run them.
             arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)]
+            if settings.source.postgres_schema is not None:
+                from lang1_assets.ops.sources import server
+
+                server.put_forgotten(forgotten_subjects(lang1_home()))
             build = dbt.cli([*arguments, "--target", settings.source.database], context=context)
             # dbt repeats each of its 150 lines on stdout; its log file has them. One by one: what was found before a
             # failing test is kept.
@@ -287,6 +312,7 @@ def warehouse(settings: Settings) -> Any:
                     "sql": sql_hash(),
                     "variables": dbt_variables(settings),
                     "database": settings.source.database,
+                    **left_out(),
                 },
                 code=["lang1_assets.ops.compiled_sql"],
                 on_wait=context.log.warning,
@@ -303,7 +329,12 @@ def warehouse(settings: Settings) -> Any:
 
 def keep_sql(manifest: Path, work: Path, settings: Settings, exports: Artifact) -> dict[str, str]:
     """The SQL as it was run beside the tables that it made; task -> hash of all the SQL behind its cohort."""
-    places = {str(work): "RESULTS", str(exports.path): "RECORDS", str(PROJECT_FOLDER): "PROJECT"}
+    places = {
+        str(work): "RESULTS",
+        str(exports.path): "RECORDS",
+        str(PROJECT_FOLDER): "PROJECT",
+        str(lang1_home() / FOLDER): "FORGOTTEN",
+    }
     if settings.source.path is not None:
         places[str(settings.source.path)] = "RECORDS"
     write_compiled_sql(manifest, work / SQL_FOLDER, places)

@@ -43,6 +43,11 @@ def wanted(settings: Settings) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def modes_of(settings: Settings) -> tuple[str, ...]:
+    """All in which a variant can be evaluated here, whether the demo makes it, a study, or a person did."""
+    return ("zero_shot", *recipes_here(settings))
+
+
 def decoders(settings: Settings) -> list[str]:
     """Of `wanted`, those that can be asked a question in words."""
     return [key for key in wanted(settings) if settings.variants[key].architecture == "decoder"]

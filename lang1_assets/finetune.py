@@ -139,7 +139,7 @@ def register(settings: Settings, tracking: Tracking, artifact: Artifact, recipe:
             "recipe": recipe,
             "variant": key,
             "checkpoint": summary["checkpoint"],
-            "val/auroc_micro": f"{summary['best_val_micro_auroc']:.4f}",
+            "auroc_micro/all/val": f"{summary['best_val_micro_auroc']:.4f}",
             "synthetic": str(settings.is_synthetic).lower(),
             **{f"dataset/{name}": fingerprint for name, fingerprint in artifact.inputs.items()},
         },

@@ -100,7 +100,7 @@ def build_finetuned(
                 name=finetuning.title,
                 module=JOB,
                 config=config,
-                params={"variant": variant, "recipe": finetuning.recipe, "checkpoint": checkpoint},
+                params={"variant": variant, "base": variant, "recipe": finetuning.recipe, "checkpoint": checkpoint},
                 inputs=inputs,
                 num_cpu_ranks=settings.finetune.num_cpu_ranks,
             ),

@@ -9,12 +9,13 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets import scored
+from lang1_assets.families import modes_of
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.baselines import BASELINES
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
-from lang1_assets.settings import RECIPES, Settings
+from lang1_assets.settings import Settings
 from lang1_assets.settings.models import Served
 from lang1_assets.supplied import supplied_examples
 
@@ -93,11 +94,6 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
         )
 
     return _leaderboard
-
-
-def modes_of(settings: Settings) -> tuple[str, ...]:
-    """All that can be evaluated, whether the profile's demo makes it or a person did."""
-    return ("zero_shot", *RECIPES, *settings.own_tasks)
 
 
 def asset_of(settings: Settings) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from lang1_assets.resources.audit import AUDIT_METADATA
 from lang1_assets.resources.store import Artifact
 
 DATA_OWNER = ["team:data-engineering"]
@@ -33,6 +34,7 @@ def materialized(
             "path": dg.MetadataValue.path(str(artifact.path)),
             "fingerprint": artifact.fingerprint,
             "made_from": dg.MetadataValue.json(dict(artifact.inputs)),
+            **({AUDIT_METADATA: artifact.audit_row} if artifact.audit_row else {}),
             **readable(artifact.summary),
         },
         data_version=dg.DataVersion(artifact.fingerprint),
@@ -51,6 +53,12 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.M
     return dg.MetadataValue.md("\n".join(lines))
 
 
+def inline_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
+    """A table that Dagster's page shows as it is; of Markdown it shows a link. For what a person came to see."""
+    records = [dg.TableRecord(dict(zip(header, map(_text, row), strict=True))) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema([dg.TableColumn(name, "string") for name in header]))
+
+
 def picture(path: Path, alt: str) -> dg.MarkdownMetadataValue:
     """A PNG file inside the metadata itself; `alt` says in words what it shows."""
     from lang1_assets.ops.figures import inline_png
@@ -64,8 +72,10 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
 
 
 def _cell(value: Any) -> str:
+    return _text(value).replace("|", "\\|")
+
+
+def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return str(value).replace("|", "\\|")
+    return f"{value:,}" if isinstance(value, int) else str(value)

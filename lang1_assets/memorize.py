@@ -60,7 +60,7 @@ def memorization(settings: Settings) -> dg.AssetsDefinition:
                 experiment="evaluate",
                 name=f"{key}, memorization",
                 work=work,
-                params={"profile": settings.name, "variant": key, "mode": "memorization"},
+                params={"profile": settings.name, "part": "memorization", "variant": key},
                 inputs=inputs,
             ) as run:
                 summary = measure_memorization(context, settings, key, model, corpora, work)

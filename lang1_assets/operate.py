@@ -1,202 +1,305 @@
-"""Operation: what happens when a new dated export lands (M63)."""
+"""Every model in service on every landed month, as soon as its labels are known (M63)."""
 
 import json
-import re
-from datetime import date
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
-from lang1_assets import scored
-from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized
-from lang1_assets.ops.tasks import REMEDE
+from lang1_assets import finetuned, landed, scored
+from lang1_assets.evaluation_result import CHECKS, check_specs, rows_of, too_good, valid_probabilities
+from lang1_assets.landed import IN_SERVICE, LANDED_SPLIT
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, column_schema, markdown_table
+from lang1_assets.ops import schemas
+from lang1_assets.ops.landing.plan import COHORTS, EVALUATION
+from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
+from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import dated_exports
-from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
+from lang1_assets.resources.store import Artifact, ArtifactStore, source_hash
+from lang1_assets.resources.tracked_run import TrackedRun
 from lang1_assets.resources.tracking import Tracking
-from lang1_assets.settings import Settings, lang1_home
-from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, sql_hash
+from lang1_assets.settings import Settings
 from lang1_assets.trained import context_length_of
 
 GROUP = "operate"
-LANDED_JOB = "evaluate_landed_export"
-LANDED_SPLIT = "landed"
-COMPLETE_MARKER = "_COMPLETE"
-MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
-CODE = [
-    "lang1_assets.ops.sql_build",
-    "lang1_assets.ops.cleaning",
-    "lang1_assets.ops.evaluation",
-    "lang1_assets.ops.prompts",
-    "lang1_assets.ops.results",
-]
+ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 def build_assets(settings: Settings) -> list[Any]:
     return [landed_evaluation(settings)]
 
 
-def build_jobs() -> list[Any]:
-    return [
-        dg.define_asset_job(
-            LANDED_JOB,
-            selection=dg.AssetSelection.assets("landed_evaluation"),
-            description="The model in service on one newly landed export.",
-        )
-    ]
-
-
-def build_sensors(settings: Settings) -> list[Any]:
-    return [landing_sensor(settings)]
-
-
-def build_schedules(settings: Settings) -> list[Any]:
-    return [monthly_check(settings)]
-
-
 def landed_evaluation(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
-        name="landed_evaluation",
-        deps=["model_in_service"],
+        name=EVALUATION,
+        deps=[COHORTS, dg.AssetDep(IN_SERVICE, partition_mapping=dg.AllPartitionMapping())],
         partitions_def=dated_exports,
         group_name=GROUP,
         owners=RESEARCH_OWNER,
-        kinds={"torch", "dbt"},
+        kinds={"torch", "scikitlearn"},
         pool="accelerator",
-        description="The model in service on a newly landed export: extraction, cohorts, AUROC against the latest test.",
-        check_specs=[dg.AssetCheckSpec("no_significant_drop", asset="landed_evaluation")],
+        description="Every model in service on one landed month, on the tasks whose outcomes are known, beside the latest test. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
+        metadata={"dagster/column_schema": column_schema(schemas.PREDICTIONS)},
+        check_specs=check_specs(EVALUATION),
     )
     def _landed_evaluation(
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
     ) -> dg.MaterializeResult:
-        month = context.partition_key
-        folder = landing_folder(settings) / month
-        # It holds the model itself: its variant may have been finetuned again since.
-        service = store.get("model_in_service")
-
-        def make(work: Path) -> dict[str, Any]:
-            with tracking.run(
-                context,
-                experiment="evaluate",
-                name=f"{service.summary['variant']}, export {month}",
-                work=work,
-                params={"profile": settings.name, "variant": service.summary["variant"], "export": month},
-                inputs=[service],
-            ) as run:
-                rows = evaluate_export(context, settings, folder, work, service)
-                (work / "rows.json").write_text(json.dumps(rows, indent=1))
-                run.log_values(
-                    {f"{r['metric']}/{r['task']}/{month}": r["value"] for r in rows if r["value"] is not None}
-                )
-            return {"export": str(folder), "mlflow_run_id": run.run_id, "mlflow_url": run.url}
-
-        artifact = store.build(
-            f"landed_evaluation/{month}",
-            make,
-            parameters={
-                # Not the decision: the same model is not scored again because another candidate was turned down.
-                "model": service.summary["fingerprint"],
-                "export": listing_hash(exported_files(folder)),
-                "evaluate": settings.evaluate.model_dump(exclude={"batch_size"}),
-                "sql": sql_hash(),
-                "cohorts": dbt_variables(settings),
-            },
-            code=CODE,
-            on_wait=context.log.warning,
-        )
-        rows = json.loads((artifact.path / "rows.json").read_text())
-        baseline = baseline_rows(service, settings.cohorts.headline_split)
-        return materialized(
-            artifact,
-            [no_significant_drop(rows, baseline)],
-            mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
-            auroc=drift_table(rows, baseline),
-        )
+        models = landed.services(store, settings)
+        if not models:
+            raise dg.Failure(
+                f"No model is in service: materialize '{IN_SERVICE}' for {' or '.join(settings.operate.recipes)} first",
+                allow_retries=False,
+            )
+        with landed.reading(store, f"{COHORTS}/{context.partition_key}"):
+            cohorts = store.get(f"{COHORTS}/{context.partition_key}")
+            found = {
+                recipe: evaluate_month(context, settings, store, tracking, recipe, model, cohorts)
+                for recipe, model in models.items()
+            }
+        return result_of(settings, found, models)
 
     return _landed_evaluation
 
 
-def evaluate_export(
-    context: dg.AssetExecutionContext, settings: Settings, folder: Path, work: Path, service: Artifact
-) -> list[dict[str, Any]]:
-    """Extraction, cleaning, cohorts and scoring of one export; the same steps as the main path, in one asset."""
-    from lang1_assets.ops import cleaning, evaluation, results, sql_build
-    from lang1_assets.ops.labeling import join_text, write_examples
-    from lang1_assets.ops.sources.intake import flatten_source, source_layout
+def evaluate_month(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    store: ArtifactStore,
+    tracking: Tracking,
+    recipe: str,
+    model: Artifact,
+    cohorts: Artifact,
+) -> Artifact:
+    """One model in service on the tasks that it was finetuned on, of those that can be measured."""
+    month, variant = context.partition_key, str(model.summary["variant"])
+    tasks = measurable(cohorts, recipe)
+    answered = predictions_of(context, settings, store, recipe, model, cohorts, tasks)
+    name = f"{EVALUATION}/{month}/{recipe}"
 
-    context.log.info("building cohorts of the export")
-    tables, flattened = work / "tables", work / "flattened"
-    flattened.mkdir(exist_ok=True)
-    source = settings.source
-    flatten_source(source.kind, folder, None, flattened, context.log.info, time_zone=source.fhir_time_zone)
-    layout = source_layout(PROJECT_FOLDER, source.sql_kind, folder, flattened)
-    variables = dbt_variables(settings) | {
-        "source_layout": layout.parts,
-        "claims_kind": "source",
-        "evaluate_only": True,
-    }
-    sql_build.build_tables(PROJECT_FOLDER, tables, variables)
-    cleaning.clean_notes(
-        [tables / "staged_notes.parquet"],
-        work / "clean",
-        cleaning.CleaningRules(min_words=settings.cleaning.min_words, placeholders=settings.cleaning.placeholders),
-        scheduler_address=settings.cleaning.scheduler_address,
-        num_workers=settings.cleaning.num_workers,
-        partition_rows=settings.cleaning.partition_rows,
-        on_progress=lambda done, total: None,
+    def make(work: Path) -> dict[str, Any]:
+        landed.keep_history(store, name)
+        with tracking.run(
+            context,
+            experiment="evaluate",
+            name=f"{variant}, {recipe}, export {month}",
+            work=work,
+            params={
+                "profile": settings.name,
+                "part": "landed",
+                "variant": variant,
+                "base": variant,
+                "recipe": recipe,
+                "month": month,
+            },
+            inputs=[*answered.values(), cohorts],
+        ) as run:
+            measure(settings, recipe, model, cohorts, answered, work, run)
+        return {
+            # The finetuned model's, and not the decision's that left it in service.
+            "model": model.summary["fingerprint"],
+            "variant": variant,
+            "recipe": recipe,
+            "export": cohorts.summary["export"]["content"],
+            "revision": cohorts.summary["export"]["revision"],
+            "cohorts": cohorts.fingerprint,
+            "tasks": {task: cohorts.summary["tasks"][task] for task in finetuned.tasks_of(recipe)},
+            "mlflow_run_id": run.run_id,
+            "mlflow_url": run.url,
+        }
+
+    return store.build(
+        name,
+        make,
+        inputs=[*answered.values(), cohorts],
+        parameters={
+            "model": model.summary["fingerprint"],
+            "num_resamples": settings.evaluate.num_resamples,
+            "seed": settings.seed,
+        },
+        code=scored.MEASURING_CODE,
+        on_wait=context.log.warning,
     )
-    files = {}
-    for task in REMEDE:
-        joined = join_text(tables / f"cohort_{task}.parquet", work / "clean" / "notes" / "*.parquet")
-        if joined.examples["label"].n_unique() < 2:
-            context.log.warning(f"{task}: the export has no second class to compare with; left out")
-            continue
-        files[task] = work / f"{task}.parquet"
-        write_examples(joined.examples, files[task])
-    variant = service.summary["variant"]
+
+
+def measurable(cohorts: Artifact, recipe: str) -> list[str]:
+    """A recipe's tasks whose outcomes are known and of more than one kind."""
+    told = cohorts.summary["tasks"]
+    return [task for task in finetuned.tasks_of(recipe) if told[task]["ripe"] and told[task]["reason"] is None]
+
+
+def predictions_of(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    store: ArtifactStore,
+    recipe: str,
+    model: Artifact,
+    cohorts: Artifact,
+    tasks: Sequence[str],
+) -> dict[str, Artifact]:
+    """Task -> probabilities; a task whose notes are the same as before is not scored again when another one ripens."""
+    variant = model.summary["variant"]
     length = context_length_of(settings, variant) if variant in settings.variants else None
-    config = scored.scoring_config(settings, length)
-    predictions = evaluation.predict(
-        service.path / "model", files, [LANDED_SPLIT], config, context.log.info
-    ).predictions
-    predictions.write_parquet(work / "predictions.parquet")
-    rows: list[Any] = results.result_rows(
-        predictions,
-        model=variant,
-        mode="finetuned",
-        trained_on="joint",
-        oracle=None,
-        num_resamples=settings.evaluate.num_resamples,
-        seed=settings.seed,
+    parameters = {
+        task: {
+            "model": model.summary["fingerprint"],
+            "notes": cohorts.summary["tasks"][task]["sha256"],
+            "seed": settings.seed,
+            **scored.prompt_parameters(settings, length),
+        }
+        for task in tasks
+    }
+    code = [*scored.SCORING_CODE, ENCODER_CODE]
+    names = {task: f"predictions/{EVALUATION}/{context.partition_key}/{recipe}/{task}" for task in tasks}
+    asked = {
+        task: {"parameters": parameters[task], "code": {name: source_hash(name) for name in code}} for task in tasks
+    }
+    frames: dict[str, tuple[pl.DataFrame, list[Any]]] = {}
+
+    def make(task: str, work: Path) -> dict[str, Any]:
+        if task not in frames:
+            # Together: several tasks ask about the same note, which is then read once.
+            together = [name for name in tasks if name == task or not is_answered(store, names[name], asked[name])]
+            files = {name: cohorts.path / f"{name}.parquet" for name in together}
+            frames.update(score(settings, model.path / "model", files, length, context.log.info))
+        predictions, prompts = frames[task]
+        predictions.write_parquet(work / PREDICTIONS_FILE)
+        record = {**scored.folder_hashes(model.path / "model"), "prompts": prompts, "versions": scored.versions()}
+        scored.write_json(work / scored.SCORING_FILE, {**record, **asked[task]})
+        require_in_service(store, model)
+        return {"num_predictions": len(predictions), "asked": asked[task]}
+
+    return {
+        task: store.build(
+            names[task],
+            partial(make, task),
+            parameters=parameters[task],
+            code=code,
+            on_wait=context.log.warning,
+        )
+        for task in tasks
+    }
+
+
+def require_in_service(store: ArtifactStore, model: Artifact) -> None:
+    """Stop where another model's weights may have been read: it is in the same folder.
+
+    Raises:
+        dg.Failure: it took over after this one had begun to answer.
+    """
+    now = store.find(model.name)
+    if now is None or now.summary["fingerprint"] != model.summary["fingerprint"]:
+        raise dg.Failure(
+            f"{model.name}: another model took over meanwhile; the sensor asks for it", allow_retries=False
+        )
+
+
+def is_answered(store: ArtifactStore, name: str, asked: Mapping[str, Any]) -> bool:
+    found = store.find(name)
+    return found is not None and found.summary["asked"] == json.loads(json.dumps(asked))
+
+
+def score(
+    settings: Settings, folder: Path, files: dict[str, Path], length: int | None, on_progress: Any
+) -> dict[str, tuple[pl.DataFrame, list[Any]]]:
+    """Task -> rows of `schemas.PREDICTIONS`, and which prompts they are of."""
+    from lang1_assets.ops.evaluation import predict
+
+    found = predict(folder, files, [LANDED_SPLIT], scored.scoring_config(settings, length), on_progress)
+    return {
+        task: (found.predictions.filter(task=task), [used for used in found.prompts if used["task"] == task])
+        for task in files
+    }
+
+
+def measure(
+    settings: Settings,
+    recipe: str,
+    model: Artifact,
+    cohorts: Artifact,
+    answered: Mapping[str, Artifact],
+    work: Path,
+    run: TrackedRun,
+) -> None:
+    """Write what every evaluation has (`scored`): probabilities, numbers, what both were made from."""
+    subject = scored.Subject(name=model.summary["variant"], mode=recipe, kind="variant", detail="in service")
+    frames = [pl.read_parquet(one.path / PREDICTIONS_FILE) for one in answered.values()]
+    predictions = pl.concat(frames) if frames else pl.DataFrame(schemas.PREDICTIONS.empty_table())
+    assert isinstance(predictions, pl.DataFrame), "a table is a frame"
+    predictions.write_parquet(work / PREDICTIONS_FILE)
+    rows = scored.result_rows(settings, subject, predictions, None) if frames else []
+    scored.write_json(work / ROWS_FILE, rows)
+    scored.write_json(work / RECORD_FILE, record_of(settings, subject, cohorts, answered, run))
+    # As this month's: the names without it are those of the test.
+    run.log_values(
+        {f"{r['metric']}/{r['task']}/{cohorts.name.rpartition('/')[2]}": r["value"] for r in rows if r["value"]}
     )
-    return rows
+
+
+def record_of(
+    settings: Settings,
+    subject: scored.Subject,
+    cohorts: Artifact,
+    answered: Mapping[str, Artifact],
+    run: TrackedRun,
+) -> dict[str, Any]:
+    from lang1_assets.ops.evaluation_record import task_used
+
+    scoring = {task: json.loads((one.path / scored.SCORING_FILE).read_text()) for task, one in answered.items()}
+    sql = cohorts.summary["cohort_sql_sha256"]
+    first: dict[str, Any] = next(iter(scoring.values()), {})
+    return {
+        **asdict(subject),
+        **{name: first.get(name) for name in ("model_sha256", "tokenizer_sha256", "versions")},
+        "prompts": [used for one in scoring.values() for used in one["prompts"]],
+        "tasks": {task: task_used(TASKS[task], sql.get(task), cohorts.fingerprint) for task in answered},
+        "parameters": {
+            **{task: one["parameters"] for task, one in scoring.items()},
+            "num_resamples": settings.evaluate.num_resamples,
+            "seed": settings.seed,
+        },
+        "code": first.get("code", {}) | {module: source_hash(module) for module in scored.MEASURING_CODE},
+        "export": cohorts.summary["export"],
+        "mlflow_run_id": run.run_id,
+    }
+
+
+def result_of(
+    settings: Settings, found: Mapping[str, Artifact], models: Mapping[str, Artifact]
+) -> dg.MaterializeResult:
+    """What a person sees of all models in service together."""
+    rows = {recipe: rows_of(artifact) for recipe, artifact in found.items()}
+    baselines = {recipe: baseline_rows(models[recipe], settings.cohorts.headline_split) for recipe in found}
+    valid = [valid_probabilities(artifact) for artifact in found.values()]
+    return dg.MaterializeResult(
+        metadata={
+            **{f"auroc_{recipe}": beside_the_test(rows[recipe], baselines[recipe]) for recipe in found},
+            "mlflow_runs": dg.MetadataValue.json({recipe: one.summary["mlflow_url"] for recipe, one in found.items()}),
+            "tasks": dg.MetadataValue.json({recipe: one.summary["tasks"] for recipe, one in found.items()}),
+            "path": dg.MetadataValue.path(str(next(iter(found.values())).path.parent)),
+        },
+        data_version=dg.DataVersion("-".join(artifact.fingerprint for artifact in found.values())),
+        check_results=[
+            dg.AssetCheckResult(check_name=CHECKS[0], passed=all(check.passed for check in valid)),
+            too_good([row for of_recipe in rows.values() for row in of_recipe]),
+        ],
+    )
 
 
 def baseline_rows(service: Artifact, split: str) -> dict[str, dict[str, Any]]:
     """AUROC of the model in service on the test that results are compared on, by task."""
-    rows = json.loads((service.path / "rows.json").read_text())
-    return {row["task"]: row for row in rows if row["metric"] == "auroc" and row["split"] == split}
+    return {row["task"]: row for row in rows_of(service) if row["metric"] == "auroc" and row["split"] == split}
 
 
-def no_significant_drop(rows: list[dict[str, Any]], baseline: dict[str, dict[str, Any]]) -> dg.AssetCheckResult:
-    """Fails where the new interval lies wholly below the one on the latest test: a sign that it is time to retrain."""
-    dropped = [
-        f"{row['task']}: {row['value']:.3f} (up to {row['high']:.3f}) against {baseline[row['task']]['value']:.3f}"
-        for row in rows
-        if row["metric"] == "auroc"
-        and row["high"] is not None
-        and row["task"] in baseline
-        and row["high"] < baseline[row["task"]]["low"]
-    ]
-    return dg.AssetCheckResult(
-        check_name="no_significant_drop",
-        passed=not dropped,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=("Retraining proposed. " + "; ".join(dropped)) if dropped else None,
-    )
-
-
-def drift_table(rows: list[dict[str, Any]], baseline: dict[str, dict[str, Any]]) -> dg.MarkdownMetadataValue:
+def beside_the_test(
+    rows: Sequence[Mapping[str, Any]], baseline: Mapping[str, Mapping[str, Any]]
+) -> dg.MarkdownMetadataValue:
+    """The AUROC of a month and of the test; whether they differ is said by the asset `drift`."""
     return markdown_table(
         ["task", "notes", "AUROC", "95 % interval", "latest test"],
         [
@@ -211,74 +314,3 @@ def drift_table(rows: list[dict[str, Any]], baseline: dict[str, dict[str, Any]])
             if row["metric"] == "auroc" and row["value"] is not None
         ],
     )
-
-
-def landing_folder(settings: Settings) -> Path:
-    return settings.operate.landing or lang1_home() / "landing"
-
-
-def exported_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE_MARKER)
-
-
-def complete_exports(settings: Settings) -> dict[str, str]:
-    """Month -> fingerprint of each dated export that is complete: its folder holds the marker that is written last."""
-    folder = landing_folder(settings)
-    if not folder.is_dir():
-        return {}
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if not MONTH.fullmatch(path.name) or not (path / COMPLETE_MARKER).exists():
-            continue
-        year, month = map(int, path.name.split("-"))
-        if date(year, month, 1) >= settings.operate.earliest:
-            found[path.name] = listing_hash(exported_files(path))
-    return found
-
-
-def requests(
-    context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext, settings: Settings
-) -> tuple[list[dg.RunRequest], list[str]]:
-    """A run for each complete export; the run key holds its content, so that none is evaluated twice."""
-    known = set(context.instance.get_dynamic_partitions("dated_exports"))
-    exports = complete_exports(settings)
-    runs = [
-        dg.RunRequest(run_key=f"{month}:{content}", partition_key=month, job_name=LANDED_JOB)
-        for month, content in exports.items()
-    ]
-    return runs, [month for month in exports if month not in known]
-
-
-def landing_sensor(settings: Settings) -> dg.SensorDefinition:
-    @dg.sensor(
-        name="landing",
-        job_name=LANDED_JOB,
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Notices a complete dated export in the landing folder and evaluates the model in service on it.",
-    )
-    def _landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        runs, new = requests(context, settings)
-        if not runs:
-            return dg.SkipReason(
-                f"no complete export in {landing_folder(settings)} (a folder YYYY-MM with {COMPLETE_MARKER})"
-            )
-        return dg.SensorResult(run_requests=runs, dynamic_partitions_requests=[dated_exports.build_add_request(new)])
-
-    return _landing
-
-
-def monthly_check(settings: Settings) -> dg.ScheduleDefinition:
-    @dg.schedule(
-        name="monthly_landing_check",
-        cron_schedule="0 3 2 * *",
-        job_name=LANDED_JOB,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="The same once a month, for exports that arrived while the sensor was off.",
-    )
-    def _monthly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        runs, new = requests(context, settings)
-        context.instance.add_dynamic_partitions("dated_exports", new)
-        return runs
-
-    return _monthly

@@ -1,4 +1,4 @@
-"""What assets are partitioned by: model variants, and the dated exports that land later."""
+"""What assets are partitioned by: model variants, models in service, and the dated exports that land later."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ dated_exports = dg.DynamicPartitionsDefinition(name="dated_exports")
 def variant_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
     """One partition for each pretrained model of the profile: the rows of the paper's Table 1 and the controls."""
     return dg.StaticPartitionsDefinition(list(settings.variants))
+
+
+def service_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
+    """One partition for each model in service, named by what it was finetuned on."""
+    return dg.StaticPartitionsDefinition(list(settings.operate.recipes))

@@ -15,6 +15,7 @@ from lang1_assets.ops.schemas import ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.resources.tracked_names import of_test
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 from lang1_assets.supplied import example_files, examples_to_score, require_decoder
@@ -110,14 +111,14 @@ def measure(
             experiment="evaluate",
             name=f"{key}, {mode}, perplexity",
             work=work,
-            params={"profile": settings.name, "variant": key, "mode": mode},
+            params={"profile": settings.name, "part": "perplexity", "variant": key, "base": key, "recipe": mode},
             inputs=inputs,
         ) as run:
             config = replace(scored.scoring_config(settings, length), max_examples=settings.study.perplexity_notes)
             files, num = example_files(examples), settings.evaluate.num_resamples
             rows = measure_perplexity(folder, files, split, config, num, context.log.info)
             scored.write_json(work / ROWS_FILE, [{"mode": mode, **row} for row in rows])
-            run.log_values(metric_values(rows))
+            run.log_values(metric_values(rows, split))
             run.log_file(work / ROWS_FILE)
         return {"mlflow_run_id": run.run_id, "mlflow_url": run.url}
 
@@ -144,10 +145,10 @@ def gather(found: Mapping[str, Artifact], work: Path) -> dict[str, Any]:
     return {"modes": list(found), "mlflow_runs": {mode: held.summary["mlflow_url"] for mode, held in found.items()}}
 
 
-def metric_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """`perplexity/TASK`, and beside it `bits_per_byte/TASK` and `answer_perplexity/TASK`."""
+def metric_values(rows: Sequence[Mapping[str, Any]], split: str) -> dict[str, float]:
+    """`perplexity/TASK/SPLIT`, and beside it `bits_per_byte/...` and `answer_perplexity/...`."""
     names = ("perplexity", "bits_per_byte", "answer_perplexity")
-    return {f"{name}/{row['task']}": row[name] for row in rows for name in names}
+    return {of_test(name, row["task"], split): row[name] for row in rows for name in names}
 
 
 def answers_are_learned(rows: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:

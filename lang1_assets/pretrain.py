@@ -113,7 +113,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
                     name=key,
                     module=JOB,
                     config=config,
-                    params={"variant": key, "start_sha256": start},
+                    params={"variant": key, "base": "none", "start_sha256": start},
                     inputs=[*corpora.values(), tokens, *monitored],
                     num_cpu_ranks=settings.pretrain.num_cpu_ranks,
                 ),

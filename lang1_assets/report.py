@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from lang1_assets.families import modes_of, wanted
 from lang1_assets.materialization import RESEARCH_OWNER, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.reported import ASSETS, Made, made_so_far, parts_of
@@ -92,17 +93,13 @@ def leaderboard_entries(artifact: Artifact | None) -> tuple[Any, ...]:
     return () if artifact is None else tuple(json.loads((artifact.path / "leaderboard.json").read_text()))
 
 
-def modes_of(settings: Settings) -> tuple[str, ...]:
-    """What the report compares: zero-shot and the profile's recipes, which are also what the demo job makes."""
-    return (ZERO_SHOT, *settings.finetune.recipes)
-
-
 def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[tuple[tuple[str, str], Artifact]]:
-    """((mode, variant), evaluation) of each mode that was evaluated so far."""
+    """((mode, variant), evaluation) of each mode that the profile asks for and that was evaluated so far."""
+    asked = wanted(settings)
     for variant in settings.variants:
         for mode in modes_of(settings):
             artifact = store.find(f"{mode}_evaluation/{variant}")
-            if artifact is not None:
+            if artifact is not None and mode in (ZERO_SHOT, *asked.get(variant, settings.finetune.recipes)):
                 yield (mode, variant), artifact
 
 

@@ -196,6 +196,7 @@ def evaluate_scaled(
                 detail=f"from {scale.checkpoint}, {scale.max_notes or ALL} notes",
             ),
             splits=[split],
+            part="scaling",
             score=score,
             hashes=lambda: scored.folder_hashes(folder),
             parameters=scored.prompt_parameters(settings, context_length),

@@ -10,18 +10,20 @@ From these alone every table is made again, and two models are compared note by 
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
 
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
-from lang1_assets.ops.tasks import TASKS
+from lang1_assets.ops.tasks import REMEDE, TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore, source_hash
+from lang1_assets.resources.tracked_names import MEAN_TASK, TESTS, of_test
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 
@@ -70,6 +72,17 @@ class Subject:
     def title(self) -> str:
         return ", ".join(filter(None, (self.name, self.mode, self.detail)))
 
+    @property
+    def params(self) -> dict[str, str]:
+        """For MLflow."""
+        named = {
+            "variant": self.name,
+            "base": "none" if self.kind == BASELINE else self.name,
+            "recipe": self.mode,
+            "kind": self.kind,
+        }
+        return named | ({"detail": self.detail} if self.detail else {})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -87,6 +100,8 @@ class Evaluation:
     """Besides `SCORING_CODE`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Kept in the summary, for those who gather many evaluations."""
+    part: str = TESTS
+    """What kind of run it is in MLflow."""
     is_elsewhere: bool = False
     """Whether the notes are another hospital's: no oracle is known of them, and their artifacts name the SQL of their cohorts."""
 
@@ -119,7 +134,7 @@ def build_evaluation(
             experiment="evaluate",
             name=subject.title,
             work=work,
-            params={"profile": settings.name, "variant": subject.name, "mode": subject.mode, "kind": subject.kind},
+            params={"profile": settings.name, "part": evaluation.part, **subject.params},
             inputs=all_inputs,
         ) as run:
             for name in (PREDICTIONS_FILE, ANSWERS_FILE):
@@ -274,5 +289,19 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def metric_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The names under which every evaluation run logs: `auroc/TASK/SPLIT` and so on."""
-    return {f"{row['metric']}/{row['task']}/{row['split']}": row["value"] for row in rows if row["value"] is not None}
+    """The names under which every evaluation run logs: `auroc/TASK/SPLIT` and so on, and `auroc/mean/SPLIT`."""
+    values = {
+        of_test(row["metric"], row["task"], row["split"]): row["value"] for row in rows if row["value"] is not None
+    }
+    return values | mean_aurocs(values, {row["split"] for row in rows})
+
+
+def mean_aurocs(values: Mapping[str, float], splits: Iterable[str]) -> dict[str, float]:
+    """The plain mean over the paper's five tasks, on each split that has them all: one number to sort models by."""
+    means = {}
+    for split in splits:
+        found = [values.get(of_test("auroc", task, split)) for task in REMEDE]
+        known = [value for value in found if value is not None]
+        if len(known) == len(found):
+            means[of_test("auroc", MEAN_TASK, split)] = fmean(known)
+    return means

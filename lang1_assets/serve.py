@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lang1_assets import scored
+from lang1_assets import finetuned, scored
 from lang1_assets.materialization import MODEL_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
+from lang1_assets.partitions import service_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore, link_or_copy
 from lang1_assets.resources.tracking import Tracking, registered_name
 from lang1_assets.settings import Settings
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from lang1_assets.ops.succession import Contender
 
 GROUP = "operate"
-RECIPE = "joint"
-"""The model in service answers every question: landed exports are scored on all tasks."""
 NAME = "model_in_service"
 MODEL_FILE = "model_in_service.json"
 DECISIONS_FILE = "decisions.json"
@@ -36,17 +35,20 @@ def build_assets(settings: Settings) -> list[Any]:
 def model_in_service(settings: Settings) -> dg.AssetsDefinition:
     @dg.asset(
         name=NAME,
-        deps=[f"finetuned_{RECIPE}", f"{RECIPE}_evaluation"],
+        deps=[name for recipe in settings.operate.recipes for name in (f"finetuned_{recipe}", f"{recipe}_evaluation")],
+        partitions_def=service_partitions(settings),
         group_name=GROUP,
         owners=MODEL_OWNER,
         kinds={"mlflow"},
-        description="The joint model in service, under the alias `in_service` in MLflow. Another takes over when a paired test on "
-        f"{settings.cohorts.headline_split} shows it to be better. " + (SYNTHETIC if settings.is_synthetic else ""),
+        description="The model in service, one for each recipe of `operate.recipes`, under the alias `in_service` in MLflow. "
+        f"Another takes over when a paired test on {settings.cohorts.headline_split} shows it to be better. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
     )
     def _model_in_service(
         context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking
     ) -> dg.MaterializeResult:
-        contenders, inputs = contenders_of(store, settings)
+        recipe = context.partition_key
+        contenders, inputs = contenders_of(store, settings, recipe)
 
         def make(work: Path) -> dict[str, Any]:
             from lang1_assets.ops.succession import Comparing, decide
@@ -56,12 +58,13 @@ def model_in_service(settings: Settings) -> dg.AssetsDefinition:
                 num_resamples=settings.evaluate.num_resamples,
                 seed=settings.seed,
             )
-            chosen, decisions = decide(incumbent(store), contenders, how)
+            chosen, decisions = decide(incumbent(store, recipe), contenders, how)
             keep(work, chosen)
             scored.write_json(work / DECISIONS_FILE, [asdict(decision) for decision in decisions])
             values = {
                 "variant": chosen.variant,
-                "artifact": f"finetuned_{RECIPE}/{chosen.variant}",
+                "recipe": recipe,
+                "artifact": f"finetuned_{recipe}/{chosen.variant}",
                 "fingerprint": chosen.fingerprint,
                 "best_val_micro_auroc": chosen.val_micro_auroc,
             }
@@ -69,7 +72,7 @@ def model_in_service(settings: Settings) -> dg.AssetsDefinition:
             return values
 
         artifact = store.build(
-            NAME,
+            f"{NAME}/{recipe}",
             make,
             inputs=inputs,
             parameters={"split": settings.cohorts.headline_split, "num_resamples": settings.evaluate.num_resamples},
@@ -77,18 +80,19 @@ def model_in_service(settings: Settings) -> dg.AssetsDefinition:
             on_wait=context.log.warning,
         )
         decisions = json.loads((artifact.path / DECISIONS_FILE).read_text())
-        version = record_decisions(context, tracking, registered_name(settings.name, RECIPE), artifact, decisions)
+        registered = registered_name(settings.name, recipe)
+        version = record_decisions(context, tracking, registered, artifact, decisions)
         return materialized(
             artifact,
             decisions=decisions_table(decisions),
-            registered_as=f"{registered_name(settings.name, RECIPE)} version {version or 'unknown'}",
+            registered_as=f"{registered} version {version or 'unknown'}",
         )
 
     return _model_in_service
 
 
-def contenders_of(store: ArtifactStore, settings: Settings) -> tuple[list["Contender"], list[Artifact]]:
-    """Every finetuned model whose own evaluation is there, and the artifacts of both.
+def contenders_of(store: ArtifactStore, settings: Settings, recipe: str) -> tuple[list["Contender"], list[Artifact]]:
+    """Every model that was finetuned on a recipe and whose own evaluation is there, and the artifacts of both.
 
     Raises:
         dg.Failure: there is none.
@@ -98,7 +102,7 @@ def contenders_of(store: ArtifactStore, settings: Settings) -> tuple[list["Conte
     contenders, inputs = [], []
     for variant in settings.variants:
         model, evaluation = (
-            store.find(f"{asset}/{variant}") for asset in (f"finetuned_{RECIPE}", f"{RECIPE}_evaluation")
+            store.find(f"{asset}/{variant}") for asset in (f"finetuned_{recipe}", f"{recipe}_evaluation")
         )
         # An evaluation of an earlier model of the same name says nothing of this one.
         if model is None or evaluation is None or evaluation.inputs.get(model.name) != model.fingerprint:
@@ -110,22 +114,23 @@ def contenders_of(store: ArtifactStore, settings: Settings) -> tuple[list["Conte
                 fingerprint=model.fingerprint,
                 model=model.path / "model",
                 evaluation=evaluation.path,
+                tasks=finetuned.tasks_of(recipe),
                 val_micro_auroc=model.summary["best_val_micro_auroc"],
             )
         )
     if not contenders:
         raise dg.Failure(
-            f"No finetuned {RECIPE} model that is evaluated yet: materialize 'finetuned_{RECIPE}' and '{RECIPE}_evaluation' "
+            f"No finetuned {recipe} model that is evaluated yet: materialize 'finetuned_{recipe}' and '{recipe}_evaluation' "
             "for at least one variant first."
         )
     return contenders, inputs
 
 
-def incumbent(store: ArtifactStore) -> "Contender | None":
+def incumbent(store: ArtifactStore, recipe: str) -> "Contender | None":
     """The model in service, from the copy that it was put in service with: its variant may have been finetuned again since."""
     from lang1_assets.ops.succession import Contender
 
-    found = store.find(NAME)
+    found = store.find(f"{NAME}/{recipe}")
     if found is None or not (found.path / "model").is_dir():
         return None
     return Contender(
@@ -133,6 +138,7 @@ def incumbent(store: ArtifactStore) -> "Contender | None":
         fingerprint=found.summary["fingerprint"],
         model=found.path / "model",
         evaluation=found.path,
+        tasks=finetuned.tasks_of(recipe),
         val_micro_auroc=found.summary["best_val_micro_auroc"],
     )
 
@@ -166,7 +172,7 @@ def record_decisions(
     if serving is None:
         context.log.warning(
             f"{artifact.summary['variant']} serves, but MLflow does not know it as {model_name}: materialize "
-            f"'finetuned_{RECIPE}' for it once more to register it"
+            f"'finetuned_{artifact.summary['recipe']}' for it once more to register it"
         )
     else:
         tracking.put_in_service(model_name, serving)

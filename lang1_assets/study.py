@@ -64,7 +64,7 @@ def study_asset(settings: Settings, study: Study) -> dg.AssetsDefinition:
                 experiment="study",
                 name=study.name,
                 work=work,
-                params={"profile": settings.name, "paper": study.paper, "split": held.split},
+                params={"profile": settings.name, "part": "study", "paper": study.paper, "split": held.split},
                 inputs=inputs_of(found),
             ) as run:
                 write_figures(figures, work)
@@ -236,7 +236,7 @@ def claims(settings: Settings) -> dg.AssetsDefinition:
                 experiment="study",
                 name=CLAIMS,
                 work=work,
-                params={"profile": settings.name},
+                params={"profile": settings.name, "part": "study"},
                 inputs=inputs,
             ) as run:
                 write_claims(verdicts, work)

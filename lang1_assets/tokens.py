@@ -108,14 +108,12 @@ def tokenizer(settings: Settings) -> dg.AssetsDefinition:
 
 def single_letters(folder: Path) -> dg.AssetCheckResult:
     """Scoring reads the letter after "Answer:" as one token; better known now than after pretraining."""
-    from transformers import AutoTokenizer
-
     from lang1_assets.ops.tasks import OPTION_LETTERS
-    from lang1_assets.ops.tokenizer import TokenizerError, option_letter_ids
+    from lang1_assets.ops.tokenizer import TokenizerError, open_tokenizer, option_letter_ids
 
     name = "option_letters_are_single_tokens"
     try:
-        ids = option_letter_ids(AutoTokenizer.from_pretrained(folder), OPTION_LETTERS)
+        ids = option_letter_ids(open_tokenizer(folder), OPTION_LETTERS)
     except TokenizerError as error:
         return dg.AssetCheckResult(check_name=name, passed=False, description=str(error))
     found = markdown_table(["letter", "token"], list(zip(OPTION_LETTERS, ids, strict=True)))

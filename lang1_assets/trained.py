@@ -14,7 +14,9 @@ import dagster as dg
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact
-from lang1_assets.resources.tracking import TrackedRun, Tracking
+from lang1_assets.resources.tracked_names import TRAINING
+from lang1_assets.resources.tracked_run import TrackedRun
+from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 
 SUMMARY_FILE = "summary.json"
@@ -61,7 +63,8 @@ def train(
         experiment=training.experiment,
         name=training.name,
         work=work,
-        params={"profile": settings.name, **training.params, **training.config},
+        # The job's own `base` is a folder; the name says more.
+        params={**training.config, "profile": settings.name, "part": TRAINING, **training.params},
         inputs=training.inputs,
     ) as run:
         if instead is not None:

@@ -70,7 +70,7 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 experiment="evaluate",
                 name=f"{key}, trajectory",
                 work=work,
-                params={"profile": settings.name, "variant": key, "mode": "trajectory"},
+                params={"profile": settings.name, "part": "trajectory", "variant": key},
                 inputs=inputs,
             ) as run:
                 questions, length = questions_file(settings, web), context_length_of(settings, key)

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets.resources.store import link_or_copy, listing_hash
-from lang1_assets.resources.tracking import TrackedRun
+from lang1_assets.resources.tracked_run import TrackedRun
 from lang1_assets.settings.training import Variant
 
 ONLY_CHECKPOINT = "tokens-000000000000000"

@@ -118,6 +118,7 @@ def score_one(
             hashes=lambda: scored.folder_hashes(folder),
             parameters=scored.prompt_parameters(settings, length),
             code=[ENCODER_CODE] if settings.variants[key].architecture == "encoder" else [],
+            part="elsewhere",
             is_elsewhere=True,
         ),
         examples=asked,

@@ -32,7 +32,7 @@ def running_server(folder: Path) -> Iterator[dict[str, str]]:
     password_file.write_text(PASSWORD)
     prefix: list[str] = []
     if os.getuid() == 0:
-        for parent in (folder, *folder.parents[:3]):
+        for parent in (folder, *folder.parents[:4]):
             parent.chmod(parent.stat().st_mode | 0o055)
         shutil.chown(folder, "nobody")
         shutil.chown(password_file, "nobody")

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from lang1_assets import agenda
-from lang1_assets.agenda import Clock, Entry
+from lang1_assets.agenda import Clock, Entry, Report
 from lang1_assets.definitions import build_definitions
 from lang1_assets.settings import load_settings
 
@@ -60,6 +60,34 @@ def test_a_profile_with_variants_of_its_own_gets_what_the_demo_makes(tmp_path: P
     (tmp_path / "ours.yaml").write_text("extends: tiny\nname: ours\nvariants: {ours: {mixture: {notes: 1}}}\n")
     assets = list(agenda.assets_of(load_settings(str(tmp_path / "ours.yaml")), "ours"))
     assert {"finetuned_joint", "joint_evaluation", "trajectory_evaluation", "answer_perplexity"} <= set(assets)
+
+
+def test_variants_are_made_side_by_side_between_the_records_and_what_compares_them() -> None:
+    entries = agenda.agenda(load_settings("tiny"))
+    before, beside, after = agenda.stages(entries)
+    made = [entry for stage in (before, beside, after) for group in stage for entry in group]
+    assert sorted(made, key=str) == sorted(entries, key=str)
+    assert before[0][0].asset == "records"
+    assert {entry.asset for group in after for entry in group} >= {"claims", "leaderboard", "model_card", "report"}
+    for group in beside:
+        assert len({entry.partition for entry in group}) == 1
+    # In the order of the agenda inside a group, the longest first.
+    main = [entry.asset for entry in beside[0]]
+    assert main[0] == "pretrained_model"
+    assert main.index("finetuned_joint") < main.index("joint_evaluation")
+    assert len(main) == max(map(len, beside))
+
+
+def test_the_chart_says_how_much_is_done_and_left(tmp_path: Path) -> None:
+    one, two = (Entry(asset="finetuned_joint", partition=key) for key in ("a", "b"))
+    clock = Clock(file=tmp_path / "seconds.json", known={one.title: 600.0, two.title: 600.0})
+    chart = agenda.Chart(entries=[one, two], clock=clock, num_lanes=2)
+    begins = Report(lane=2, entry=two, state="begins")
+    assert chart.line(begins) == "\n2| [0 of 2 done] finetuned_joint, b; about 10 min if nothing is reused"
+    chart.note(Report(lane=1, entry=one, state="failed"))
+    assert chart.failed == [one]
+    assert "[1 of 2 done]" in chart.line(begins)
+    assert "about 5 min" in chart.line(begins)
 
 
 def test_the_clock_knows_what_is_left(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """What the terminal refuses, in one line each."""
 
+import argparse
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from lang1_assets.cli.runs import PID_TAG, close_dead_runs
+from lang1_assets.cli.alerts import send_test_alert
+from lang1_assets.settings import load_settings
 from tests.ops.test_leaderboard import predictions
 from tests.ops.test_side_by_side import leave
+from tests.slack_webhook import forget_channels, running_webhook
 
 PROFILE = Path(__file__).parent / "profiles" / "mini.yaml"
 
@@ -56,7 +58,7 @@ def test_a_month_lands_whole_and_only_its_owner_may_look(tmp_path: Path) -> None
     done = cli(home, "new-month", "2025-02")
     assert done.returncode == 0, done.stderr
     (landed,) = home.rglob("2025-02")
-    assert (landed / "_COMPLETE").exists()
+    assert (landed / "manifest.json").exists()
     assert (landed / "encounters.csv").exists()
     assert home.stat().st_mode & 0o077 == 0
 
@@ -76,26 +78,26 @@ def test_two_evaluations_side_by_side_and_numbers_made_again(tmp_path: Path) -> 
     assert "Traceback" not in missing.stderr
 
 
-def test_runs_of_killed_processes_are_closed_whichever_job_they_are_of() -> None:
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    with dg.DagsterInstance.ephemeral() as instance:
-        tags = {"killed": str(gone.pid), "alive": str(os.getpid()), "from the browser": None}
-        runs = {}
-        for name, pid in tags.items():
-            run = dg.DagsterRun(
-                job_name=f"{name} job".replace(" ", "_"),
-                status=dg.DagsterRunStatus.STARTED,
-                tags={} if pid is None else {PID_TAG: pid},
-            )
-            runs[name] = instance.add_run(run).run_id
-        close_dead_runs(instance)
-        status = {name: instance.get_run_by_id(run_id).status.value for name, run_id in runs.items()}
-    assert status == {"killed": "FAILURE", "alive": "STARTED", "from the browser": "STARTED"}
-
-
 def test_a_model_that_the_profile_does_not_name_is_not_scored(tmp_path: Path) -> None:
     done = cli(tmp_path / "home", "score", "untrained-100m", "gpt-9")
     assert done.returncode != 0
     assert "gpt-9: not in the profile's models; it has: untrained-100m" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_test_alert_says_which_channel_took_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(str(PROFILE))
+    with running_webhook(monkeypatch) as slack:
+        assert send_test_alert(settings, argparse.Namespace()) == 0
+        assert capsys.readouterr().out == "Slack took it\n"
+        slack.status = 404
+        assert send_test_alert(settings, argparse.Namespace()) == 1
+        assert "did not reach Slack (HTTP 404)" in capsys.readouterr().out
+    forget_channels(monkeypatch)
+    assert send_test_alert(settings, argparse.Namespace()) == 1
+    assert "no channel is set up" in capsys.readouterr().out
+    assert ["Profile mini (synthetic data: the embedded hospital)" in one["text"] for one in slack.received] == [
+        True
+    ] * 2

@@ -70,7 +70,7 @@ def test_the_demo_job_holds_the_whole_path() -> None:
     keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     recipes = load_settings().finetune.recipes
     wanted = {"hospital_exports", "stg_notes", "clean_notes", "tokenizer", "notes_plus_tokens", "pretrained_model"}
-    wanted |= {"zero_shot_evaluation", "report", "model_in_service"}
+    wanted |= {"zero_shot_evaluation", "report"}
     wanted |= {f"finetuned_{recipe}" for recipe in recipes} | {f"{recipe}_evaluation" for recipe in recipes}
     assert wanted <= keys
     assert not {f"finetuned_{recipe}" for recipe in RECIPES if recipe not in recipes} & keys

@@ -13,6 +13,7 @@ from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactError, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import PROFILE_FOLDER, Settings, load_settings
+from lang1_assets.settings.study import Study
 from lang1_assets.supplied import require_decoder
 from lang1_assets.untrained import write_random_model
 from tests.ops.pretraining.one_process import read_config
@@ -105,3 +106,15 @@ def test_an_encoder_is_scored_on_its_own_task_alone(settings: Settings) -> None:
     assert len(tasks) == 5
     assert evaluate.tasks_of_variant(settings, "enc", "readmission", tasks) == ("readmission",)
     assert evaluate.tasks_of_variant(settings, "dec", "readmission", tasks) == tasks
+
+
+def test_a_variant_without_a_joint_model_is_scored_on_its_own_task_alone(settings: Settings) -> None:
+    """Fig. 5a compares single models with the joint one."""
+    ablated = settings.model_copy(update={"study": Study(finetuned={"other": ("readmission",)})})
+    tasks = evaluate.tasks_scored(ablated, "readmission")
+    assert evaluate.tasks_of_variant(ablated, "dec", "readmission", tasks) == tasks
+    (other,) = {*ablated.study.finetuned}
+    variants = ablated.variants | {other: ablated.variants["dec"]}
+    ablated = ablated.model_copy(update={"variants": variants})
+    assert evaluate.tasks_of_variant(ablated, other, "readmission", tasks) == ("readmission",)
+    assert evaluate.tasks_of_variant(ablated, other, "zero_shot", tasks) == tasks

@@ -97,7 +97,7 @@ def test_every_model_and_task_has_a_row(
     assert len(shown.splitlines()) == 2 + len(rows)
     client = MlflowClient(resources["tracking"].tracking_uri)
     run = client.get_run(store.get(f"perplexities/{VARIANT}/joint").summary["mlflow_run_id"])
-    assert run.data.metrics["perplexity/mortality"] == pytest.approx(rows[-1]["perplexity"])
+    assert run.data.metrics["perplexity/mortality/temporal_2024"] == pytest.approx(rows[-1]["perplexity"])
 
     before = {mode: store.get(f"perplexities/{VARIANT}/{mode}").created for mode in ("zero_shot", "joint")}
     base = store.get(f"pretrained_model/{VARIANT}")

@@ -19,6 +19,7 @@ from tests.ops.test_succession import predictions
 
 FIRST, SECOND, THIRD = "lang1-tiny-notesplus-webtexts", "lang1-tiny-notesplus", "lang1-tiny-notes"
 MODEL = registered_name("tiny", "joint")
+IN_SERVICE = "model_in_service/joint"
 
 
 class Hospital:
@@ -37,23 +38,27 @@ class Hospital:
             dagster_url="http://127.0.0.1:3000",
         )
 
-    def finetune(self, variant: str, skill: float, val: float = 0.7, seed: int = 1, evaluate: bool = True) -> None:
+    def finetune(
+        self, variant: str, skill: float, val: float = 0.7, seed: int = 1, evaluate: bool = True, recipe: str = "joint"
+    ) -> None:
         def write(work: Path) -> dict[str, Any]:
             (work / "model").mkdir(exist_ok=True)
             (work / "model" / "weights").write_text(f"{variant} {skill} {seed}")
             return {"best_val_micro_auroc": val}
 
         model = self.store.build(
-            f"finetuned_joint/{variant}", write, parameters={"skill": skill, "seed": seed, "val": val}
+            f"finetuned_{recipe}/{variant}", write, parameters={"skill": skill, "seed": seed, "val": val}
         )
         client = self.tracking._client()
         run = client.create_run("0").info.run_id
         tags = {"fingerprint": model.fingerprint, "variant": variant}
-        self.tracking.register(MODEL, model.path / "model", run, tags)
+        self.tracking.register(registered_name("tiny", recipe), model.path / "model", run, tags)
         if evaluate:
-            self.evaluate(variant, skill, seed)
+            self.evaluate(variant, skill, seed, recipe=recipe)
 
-    def evaluate(self, variant: str, skill: float, seed: int, frame: pl.DataFrame | None = None) -> None:
+    def evaluate(
+        self, variant: str, skill: float, seed: int, frame: pl.DataFrame | None = None, recipe: str = "joint"
+    ) -> None:
         def write(work: Path) -> dict[str, Any]:
             (predictions(skill, seed) if frame is None else frame).write_parquet(work / "predictions.parquet")
             for name in ("rows.json", "record.json"):
@@ -61,26 +66,28 @@ class Hospital:
             return {}
 
         parameters = {"skill": skill, "seed": seed, "changed": frame is not None}
-        inputs = [self.store.get(f"finetuned_joint/{variant}")]
-        self.store.build(f"joint_evaluation/{variant}", write, inputs=inputs, parameters=parameters)
+        inputs = [self.store.get(f"finetuned_{recipe}/{variant}")]
+        self.store.build(f"{recipe}_evaluation/{variant}", write, inputs=inputs, parameters=parameters)
 
-    def decide(self) -> dict[str, Any]:
+    def decide(self, recipe: str = "joint") -> dict[str, Any]:
         (asset,) = serve.build_assets(self.settings)
-        result = dg.materialize([asset], resources={"store": self.store, "tracking": self.tracking})
+        result = dg.materialize(
+            [asset], partition_key=recipe, resources={"store": self.store, "tracking": self.tracking}
+        )
         metadata = result.asset_materializations_for_node("model_in_service")[0].metadata
         return {name: item.value for name, item in metadata.items()}
 
     @property
     def serving(self) -> str:
-        return str(self.store.get("model_in_service").summary["variant"])
+        return str(self.store.get(IN_SERVICE).summary["variant"])
 
     @property
     def weights(self) -> str:
-        return (self.store.get("model_in_service").path / "model" / "weights").read_text()
+        return (self.store.get(IN_SERVICE).path / "model" / "weights").read_text()
 
     @property
     def decisions(self) -> dict[str, str]:
-        text = (self.store.get("model_in_service").path / "decisions.json").read_text()
+        text = (self.store.get(IN_SERVICE).path / "decisions.json").read_text()
         return {decision["variant"]: decision["decision"] for decision in json.loads(text)}
 
     def tags(self, variant: str) -> dict[str, str]:
@@ -156,9 +163,9 @@ def test_nothing_new_is_no_new_decision(hospital: Hospital) -> None:
     hospital.decide()
     hospital.finetune(SECOND, 2.0, seed=2)
     hospital.decide()
-    before = hospital.store.get("model_in_service")
+    before = hospital.store.get(IN_SERVICE)
     assert hospital.decide()["status"] == "up to date, reused"
-    after = hospital.store.get("model_in_service")
+    after = hospital.store.get(IN_SERVICE)
     assert (before.fingerprint, before.created) == (after.fingerprint, after.created)
     assert hospital.decisions[SECOND] == succession.BETTER
 
@@ -204,3 +211,36 @@ def test_a_model_that_mlflow_forgot_still_serves(hospital: Hospital, tmp_path: P
     )
     assert hospital.decide()["registered_as"] == f"{MODEL} version unknown"
     assert hospital.serving == FIRST
+
+
+def test_each_recipe_has_a_model_in_service_of_its_own(hospital: Hospital) -> None:
+    operating = hospital.settings.operate.model_copy(update={"recipes": ("joint", "mortality")})
+    hospital.settings = hospital.settings.model_copy(update={"operate": operating})
+    hospital.finetune(FIRST, 1.0)
+    hospital.finetune(SECOND, 1.0, recipe="mortality")
+    hospital.decide()
+    shown = hospital.decide("mortality")
+    assert hospital.serving == FIRST
+    found = hospital.store.get("model_in_service/mortality").summary
+    assert (found["variant"], found["recipe"]) == (SECOND, "mortality")
+    assert shown["registered_as"] == f"{registered_name('tiny', 'mortality')} version 1"
+    assert hospital.alias == FIRST
+
+
+def test_a_single_task_model_is_judged_on_its_own_task(hospital: Hospital) -> None:
+    """Better at everything else by far, and worse at what it serves for."""
+    operating = hospital.settings.operate.model_copy(update={"recipes": ("mortality",)})
+    hospital.settings = hospital.settings.model_copy(update={"operate": operating})
+    hospital.finetune(FIRST, 1.5, recipe="mortality")
+    hospital.decide("mortality")
+    hospital.finetune(SECOND, 0.1, seed=2, recipe="mortality", evaluate=False)
+    own = predictions(0.1, 2).filter(task="mortality")
+    others = predictions(5.0, 2).filter(pl.col("task") != "mortality")
+    assert not others.is_empty()
+    hospital.evaluate(SECOND, 0.1, 2, frame=pl.concat([own, others]), recipe="mortality")
+    hospital.decide("mortality")
+    held = hospital.store.get("model_in_service/mortality")
+    assert held.summary["variant"] == FIRST
+    told = {one["variant"]: one for one in json.loads((held.path / "decisions.json").read_text())}
+    assert told[SECOND]["decision"] == succession.WORSE
+    assert [row["task"] for row in told[SECOND]["tasks"]] == ["mortality"]

@@ -199,6 +199,27 @@ def test_what_holds_notes_is_its_owner_s_alone(undisturbed: tuple[Path, str]) ->
     assert len(generations.read_text().splitlines()) == 2 * 3
 
 
+def verified_audit(home: Path) -> str:
+    """What `lang1 audit verify` says of a home."""
+    words = [sys.executable, "-m", "lang1_assets.cli", "audit", "verify"]
+    done = subprocess.run(words, env=environment(home), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_every_artifact_is_in_the_audit_and_in_dagster(undisturbed: tuple[Path, str]) -> None:
+    home = undisturbed[0]
+    said = verified_audit(home)
+    assert "The chain is whole." in said
+    assert "have no row" not in said
+    rows = [json.loads(line) for line in (home / "audit" / "audit.jsonl").read_text().splitlines()]
+    assert {row["artifact"] for row in rows} == set(manifests(home))
+    assert all(row["run_id"] and row["launched_by"]["job"] for row in rows)
+    held = re.search(r"held against (\d+) rows", said)
+    assert held is not None
+    assert int(held[1]) > 15
+
+
 def test_the_trajectory_and_what_is_memorized_are_measured(undisturbed: tuple[Path, str]) -> None:
     root = undisturbed[0] / "artifacts/mini"
     rows = json.loads((root / "trajectory_evaluation" / VARIANT / "rows.json").read_text())
@@ -220,14 +241,14 @@ def test_runs_are_in_mlflow_with_datasets_and_aliases(undisturbed: tuple[Path, s
     for name in ("pretrain", "finetune", "evaluate"):
         experiment = client.get_experiment_by_name(name)
         assert experiment is not None
-        runs[name] = client.search_runs([experiment.experiment_id], "tags.`dagster.asset_key` != ''")
+        runs[name] = client.search_runs([experiment.experiment_id], "tags.`lang1.current` = 'true'")
         assert all(run.info.status == "FINISHED" for run in runs[name])
     assert (len(runs["pretrain"]), len(runs["finetune"]), len(runs["evaluate"])) == (1, 2, 8)
     pretrain = runs["pretrain"][0]
     steps = [metric.step for metric in client.get_metric_history(pretrain.info.run_id, "train/loss")]
-    looked_at = [
-        metric.step for metric in client.get_metric_history(pretrain.info.run_id, "monitor/auroc/mortality/val")
-    ]
+    under = f"tags.`mlflow.parentRunId` = '{pretrain.info.run_id}'"
+    (monitor,) = client.search_runs([pretrain.info.experiment_id], under)
+    looked_at = [metric.step for metric in client.get_metric_history(monitor.info.run_id, "auroc/mortality/val")]
     assert looked_at == [20, 40]
     # The first, every fifth, and the one at which a checkpoint of the trajectory was due.
     assert steps == [1, 5, 10, 15, 20, 21, 25, 30, 35, 40]
@@ -299,3 +320,7 @@ def test_killed_in_the_middle_the_results_are_the_same(undisturbed: tuple[Path, 
     process.wait()
     finish(start(home))
     assert results(home) == results(undisturbed[0])
+    assert "have no row" not in verified_audit(home)
+    rows = [json.loads(line) for line in (home / "audit" / "audit.jsonl").read_text().splitlines()]
+    made = [row["artifact"] for row in rows if row["event"] == "materialized"]
+    assert len(made) == len(set(made))

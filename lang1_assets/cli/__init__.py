@@ -11,8 +11,12 @@ import shutil
 import sys
 from pathlib import Path
 
+from lang1_assets.cli.alerts import send_test_alert
+from lang1_assets.cli.audit import add_audit_command
 from lang1_assets.cli.evaluations import compare_two, verify_numbers
+from lang1_assets.cli.privacy import forget_people, retain
 from lang1_assets.cli.runs import run_cohorts, run_corpus, run_demo, run_study, score_models
+from lang1_assets.cli.serve import add_options, run_serve
 from lang1_assets.cli.services import run_ui, write_new_month
 from lang1_assets.ops.training.openmp import SPIN_SHORTLY
 from lang1_assets.settings import SettingsError, lang1_home, load_settings
@@ -41,25 +45,43 @@ def parse_arguments() -> argparse.Namespace:
         ("cohorts", run_cohorts, "run the hospital's tables to the labelled notes of every task"),
         ("study", run_study, "finetune, evaluate and judge everything that the profile's `study` asks for"),
         ("ui", run_ui, "open Dagster and MLflow on the same state"),
-        ("new-month", write_new_month, "write one more month of the embedded hospital into the landing folder"),
+        ("serve", run_serve, "Dagster, MLflow and Dask over PostgreSQL as services that are kept running"),
+        ("test-alert", send_test_alert, "send a message to Slack and e-mail, as far as they are set up"),
+        ("new-month", write_new_month, "write more months of the embedded hospital into the landing folder"),
         ("score", score_models, "score models of the profile's `models`, then make the leaderboard"),
         ("compare", compare_two, "two evaluations side by side: what differs, paired tests, note by note"),
         ("verify", verify_numbers, "make the numbers of an evaluation again from its probabilities"),
+        (
+            "forget",
+            forget_people,
+            "take people out of everything made from their records, and mark the models that saw them",
+        ),
+        ("retention", retain, "list what is older than the profile's `retention` allows, or remove it"),
     ):
         command = commands.add_parser(name, help=words)
         command.set_defaults(command=function)
         if name in ("demo", "corpus"):
             command.add_argument("--variant", help="a variant of the profile; default: its first")
+        if name == "serve":
+            add_options(command)
         if name == "new-month":
-            command.add_argument("month", help="YYYY-MM, 2025-01 or later")
+            command.add_argument("months", nargs="+", metavar="month", help="YYYY-MM, 2025-01 or later")
         if name == "score":
             command.add_argument("models", nargs="+", help="names from the profile's `models`")
         for one in {"compare": ("first", "second"), "verify": ("evaluation",)}.get(name, ()):
             command.add_argument(one, help="a folder, or a name such as zero_shot_evaluation/VARIANT")
+        if name == "forget":
+            command.add_argument("subjects", nargs="*", help="subject ids; none to complete what was interrupted")
+            command.add_argument("--file", help="a file with one id a line: ids on a command line are seen by others")
+            command.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+            command.add_argument("--absent", action="store_true", help="also people of whom nothing here has a row")
+        if name == "retention":
+            command.add_argument("--apply", action="store_true", help="remove it; without this it is only listed")
         if name == "compare":
             command.add_argument(
                 "--notes", type=int, default=0, help="also the notes that differ most, this many a task"
             )
+    add_audit_command(commands)
     return parser.parse_args()
 
 
@@ -67,6 +89,8 @@ def prepare_home() -> Path:
     """Make `$LANG1_HOME` and Dagster's home in it; where new, only the owner may look inside: notes will lie there."""
     home = lang1_home()
     os.environ["LANG1_HOME"] = str(home)
+    # Whatever is written from here on, by this process or one that it starts, is its owner's alone.
+    os.umask(0o077)
     dagster_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
     try:
         # A folder that was there before keeps its permissions: others may need it.

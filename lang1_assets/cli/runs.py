@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -13,11 +12,34 @@ from lang1_assets.settings import Settings, lang1_home
 if TYPE_CHECKING:
     import dagster as dg
 
-PID_TAG = "lang1/pid"
-
 
 def run_demo(settings: Settings, arguments: argparse.Namespace) -> int:
-    return run_job(settings, "demo", arguments.variant or settings.main_variant, show_results=True)
+    code = run_job(settings, "demo", arguments.variant or settings.main_variant, show_results=True)
+    return code or put_in_service(settings)
+
+
+def put_in_service(settings: Settings) -> int:
+    """Decide which model serves, for each recipe that was finetuned: its partitions are no variants, as the demo's are."""
+    import dagster as dg
+
+    from lang1_assets import definitions
+    from lang1_assets.dead_runs import process_tag
+
+    job = definitions.defs.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.get() as instance:
+        results = [
+            job.execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("model_in_service")],
+                partition_key=recipe,
+                run_config={"loggers": {"console": {}}},
+                tags=process_tag(),
+                raise_on_error=False,
+            )
+            for recipe in settings.operate.recipes
+            if recipe in settings.finetune.recipes
+        ]
+    return 0 if all(result.success for result in results) else 1
 
 
 def run_corpus(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -32,22 +54,28 @@ def run_study(settings: Settings, arguments: argparse.Namespace) -> int:
     import dagster as dg
 
     from lang1_assets.agenda import run_agenda
+    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs
+    from lang1_assets.lanes import LaneLostError
 
     print(f"profile {settings.name}; everything is written to {lang1_home()}", flush=True)
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
-        close_dead_runs(instance)
+        close_dead_runs(instance, find_dead_runs(instance, print), print)
         try:
-            failed = run_agenda(settings, instance, {PID_TAG: str(os.getpid())})
+            failed = run_agenda(settings, instance)
         except KeyboardInterrupt:
             print("\nStopped. Run the same command again to go on from there: what is finished is reused.")
             return 130
+        except LaneLostError as error:
+            print(f"\nFAILED: {error}. Run the same command again to go on from there: what is finished is reused.")
+            return 1
     minutes = (time.monotonic() - started) / 60
     if failed:
         print(
             f"\nFAILED: {'; '.join(entry.title for entry in failed)}. Everything else was made in {minutes:.1f} minutes."
         )
         print("Run the same command again to go on from there: what is finished is reused.")
+        tell(settings, "study", [entry.title for entry in failed])
         return 1
     print(f"\nDone in {minutes:.1f} minutes.")
     print_results(settings)
@@ -59,6 +87,7 @@ def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
     import dagster as dg
 
     from lang1_assets import definitions
+    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs, process_tag
     from lang1_assets.leaderboard import asset_of
 
     assets = asset_of(settings)
@@ -68,14 +97,14 @@ def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
     job = definitions.defs.resolve_implicit_global_asset_job_def()
     wanted: list[tuple[str, str | None]] = [*((assets[name], name) for name in arguments.models), ("leaderboard", None)]
     with dg.DagsterInstance.get() as instance:
-        close_dead_runs(instance)
+        close_dead_runs(instance, find_dead_runs(instance, print), print)
         for asset, partition in wanted:
             result = job.execute_in_process(
                 instance=instance,
                 asset_selection=[dg.AssetKey(asset)],
                 partition_key=partition,
                 run_config={"loggers": {"console": {}}},
-                tags={PID_TAG: str(os.getpid())},
+                tags=process_tag(),
                 raise_on_error=False,
             )
             if not result.success:
@@ -88,28 +117,32 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
     import dagster as dg
 
     from lang1_assets import definitions
+    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs, process_tag
 
     if variant not in settings.variants:
         sys.exit(f"variant '{variant}' is not in the profile; it has: {', '.join(settings.variants)}")
     print(f"profile {settings.name}, variant {variant}; everything is written to {lang1_home()}", flush=True)
     started = time.monotonic()
     with dg.DagsterInstance.get() as instance:
-        close_dead_runs(instance)
+        close_dead_runs(instance, find_dead_runs(instance, print), print)
         made = getattr(definitions, f"{job}_job")
         result = dg.execute_job(
             dg.reconstructable(made),
             instance,
             # A job of unpartitioned assets takes no notice of it.
-            tags={"dagster/partition": variant, PID_TAG: str(os.getpid())},
+            tags={"dagster/partition": variant, **process_tag()},
             run_config=definitions.FROM_THE_TERMINAL,
             raise_on_error=False,
         )
         succeeded = result.success
         failed = [event.step_key for event in result.all_events if event.is_step_failure]
+        interrupted = any(is_interruption(event) for event in result.all_events)
     minutes = (time.monotonic() - started) / 60
     if not succeeded:
         print(f"\nFAILED after {minutes:.1f} minutes in {', '.join(map(str, failed)) or 'the run itself'}; see above.")
         print("Run the same command again to go on from there: what is finished is reused.")
+        if not interrupted:
+            tell(settings, f"{job} {variant}", sorted({str(step) for step in failed}))
         return 1
     print(f"\nDone in {minutes:.1f} minutes.")
     if show_results:
@@ -118,19 +151,19 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
     return 0
 
 
-def close_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Mark runs that a killed process left behind as failed, and free their place in the accelerator pool.
+def is_interruption(event: dg.DagsterEvent) -> bool:
+    """Whether a run ended by Ctrl-C or SIGTERM."""
+    reason = getattr(event.event_specific_data, "failure_reason", None)
+    return reason is not None and reason.value == "UNEXPECTED_TERMINATION"
 
-    Of whichever job: a corpus run would wait forever for the place of a demo.
-    """
-    import dagster as dg
-    import psutil
 
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        pid = run.tags.get(PID_TAG)
-        if pid is not None and not psutil.pid_exists(int(pid)):
-            instance.report_run_failed(run, "its process was killed; the next run goes on from what it had finished")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+def tell(settings: Settings, what: str, failed: list[str]) -> None:
+    """To Slack and e-mail, where they are set up: whoever started it may have gone home."""
+    from lang1_assets.resources.alerts import Alerts
+
+    alerts = Alerts(profile=settings.name, is_synthetic=settings.is_synthetic)
+    step = "Next: look at the terminal, or at Dagster's runs; the same command again goes on from what was finished"
+    alerts.tell(f"run failed: {what}", [f"failed: {name}" for name in failed[:20]] + [step], print)
 
 
 def print_results(settings: Settings) -> None:

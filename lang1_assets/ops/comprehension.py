@@ -11,11 +11,10 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer
 
 from lang1_assets.ops.scoring import pad_right
 from lang1_assets.ops.tasks import COMPREHENSION
-from lang1_assets.ops.tokenizer import encode_batch, encode_from_start
+from lang1_assets.ops.tokenizer import encode_batch, encode_from_start, open_tokenizer
 
 
 def right_answers(
@@ -64,7 +63,7 @@ class OptionRows:
 
 def option_rows(tokenizer_folder: Path, questions: pl.DataFrame, context_length: int) -> OptionRows:
     """Raises ValueError when an option alone does not fit the context."""
-    bos_id = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
+    bos_id = open_tokenizer(tokenizer_folder).bos_token_id
     text = COMPREHENSION["comprehension"].text
     prompts, continued, owners = [], [], []
     for number, row in enumerate(questions.iter_rows(named=True)):

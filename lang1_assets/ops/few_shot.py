@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from transformers import AutoTokenizer
 
 from lang1_assets.ops.prompts import balanced_examples, cut_notes, in_seeded_order
 from lang1_assets.ops.tasks import Task
-from lang1_assets.ops.tokenizer import encode_batch
+from lang1_assets.ops.tokenizer import encode_batch, open_tokenizer
 
 MIN_NOTE_TOKENS = 24
 """With less of each note, an example is left out instead."""
@@ -53,7 +52,7 @@ def few_shot(
         task.question_block, task.letters, tokenizer_folder, note_tokens, context_length, min(shots, available)
     )
     rows = in_seeded_order(balanced_examples(examples, "train", room.shots, seed), seed)
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer = open_tokenizer(tokenizer_folder)
     notes = cut_notes(rows["text"].to_list(), tokenizer_folder, tokenizer, room.note_tokens)
     answered = [
         answer_shown(task.question_block, note, task.letters[label])

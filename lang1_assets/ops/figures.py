@@ -188,8 +188,13 @@ def line_height(size: float) -> float:
     return size * 1.35
 
 
+ON_WHOLE_PIXELS = 1.05
+"""How much wider a line becomes where letters of a small size are set on whole pixels."""
+
+
 def wrapped(content: str, width: float, size: float) -> list[str]:
     """Lines no wider than `width`; a word that is wider by itself is cut, after a hyphen of its own if it can be."""
+    width /= ON_WHOLE_PIXELS
     lines = [""]
     for word in content.split():
         longer = f"{lines[-1]} {word}".strip()

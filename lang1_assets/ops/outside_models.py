@@ -9,7 +9,6 @@ from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
-from transformers import AutoTokenizer
 
 from lang1_assets.ops.evaluation import Scored, ScoringConfig, notes_to_score, prediction_rows, ready_to_score
 from lang1_assets.ops.evaluation_record import prompts_used
@@ -17,6 +16,7 @@ from lang1_assets.ops.model import ModelShape, build_model, open_model
 from lang1_assets.ops.prompts import cut_notes
 from lang1_assets.ops.served.model import Sampling, ServedModel
 from lang1_assets.ops.served.scoring import ServedScores, score_served
+from lang1_assets.ops.tokenizer import open_tokenizer
 
 
 class ModelError(ValueError):
@@ -62,7 +62,8 @@ def open_folder(folder: Path, adapter: Path | None = None) -> Any:
     for path in (folder, adapter):
         if path is not None and not any(path.glob("*.safetensors")):
             raise ModelError(
-                f"{path}: no .safetensors file; other formats can run code when they are read, and are not"
+                f"{path}: no .safetensors file; other formats can run code when they are read, and are not. Convert it on a "
+                "machine without notes: save_pretrained of transformers writes safetensors"
             )
     model = open_model(folder)
     if adapter is not None:
@@ -75,7 +76,7 @@ def open_folder(folder: Path, adapter: Path | None = None) -> Any:
 
 def untrained(shape: ModelShape, tokenizer_folder: Path, seed: int) -> Any:
     """Random weights of a shape, for a tokenizer's vocabulary: what a model scores that has learned nothing."""
-    return ready_to_score(build_model(shape, len(AutoTokenizer.from_pretrained(tokenizer_folder)), seed))
+    return ready_to_score(build_model(shape, len(open_tokenizer(tokenizer_folder)), seed))
 
 
 def context_length_of(model: Any, at_most: int) -> int:
@@ -104,7 +105,7 @@ def predict_served(
         ServedError: the server cannot be used, or failed for good; what was paid for until then is kept.
         ValueError: no file has a note in any of the splits.
     """
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer = open_tokenizer(tokenizer_folder)
     frames, used, answers = [], [], []
     sampled = {task: sampling_of(task) for task in examples}
     most = {

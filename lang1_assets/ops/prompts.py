@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from transformers import AutoTokenizer
 
 from lang1_assets.ops.tasks import Task
-from lang1_assets.ops.tokenizer import encode_batch, encode_from_start, option_letter_ids
+from lang1_assets.ops.tokenizer import encode_batch, encode_from_start, open_tokenizer, option_letter_ids
 
 
 class PromptError(ValueError):
@@ -50,7 +49,7 @@ def build_prompts(
         PromptError: note and question together do not fit `context_length`.
         TokenizerError: an option letter is not one token.
     """
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer = open_tokenizer(tokenizer_folder)
     notes = cut_notes(texts, tokenizer_folder, tokenizer, note_tokens)
     prompts = [f"{before}{note}\n{task.question_block}" for note in notes]
     ids = encode_from_start(tokenizer_folder, prompts, tokenizer.bos_token_id)

@@ -140,11 +140,13 @@ class Contender:
     """The folder of its weights and tokenizer."""
     evaluation: Path
     """The folder of its evaluation on the tests."""
+    tasks: tuple[str, ...]
+    """Those that it was finetuned on: it is judged on them, and not on what it can do besides."""
     val_micro_auroc: float
 
     @property
     def predictions(self) -> pl.DataFrame:
-        return pl.read_parquet(self.evaluation / PREDICTIONS_FILE)
+        return pl.read_parquet(self.evaluation / PREDICTIONS_FILE).filter(pl.col("task").is_in(self.tasks))
 
 
 @dataclass(frozen=True, kw_only=True)

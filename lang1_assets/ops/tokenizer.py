@@ -218,6 +218,13 @@ def fast_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
+def open_tokenizer(folder: Path) -> Any:
+    """As `transformers` reads the folder: nothing in it is run."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
 def boundary_ids(folder: Path) -> tuple[int, int]:
     """Ids of BOS and EOS.
 

@@ -17,12 +17,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dagster import ConfigurableResource
+
+from lang1_assets.ops.audit.attempts import Place
+from lang1_assets.resources.audit import Trail, trail_of
 
 MANIFEST = "artifact.json"
 PLAN = "plan.json"
@@ -44,14 +47,25 @@ class Artifact:
     reused: bool = False
     inputs: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    audit_row: str = ""
+    """Number and hash of the audit's row that tells of this making or reuse; empty where nothing is audited."""
 
 
 class ArtifactStore(ConfigurableResource):
     """Folders of one profile under `root`."""
 
     root: str
+    audit_folder: str | None = None
+    """Where every making and reuse is recorded; None: nowhere."""
 
     def path(self, name: str) -> Path:
+        """Where an artifact lies. Names hold keys of partitions, which a person may type: none leads out of the root.
+
+        Raises:
+            ArtifactError: it would.
+        """
+        if not name or "\0" in name or name.startswith("/") or ".." in name.split("/"):
+            raise ArtifactError(f"artifact {name!r}: expected a name of folders below {self.root}")
         return Path(self.root) / name
 
     def get(self, name: str) -> Artifact:
@@ -110,17 +124,19 @@ class ArtifactStore(ConfigurableResource):
                 the code has changed, it is set aside, and taken up again with the settings it was begun with.
             on_wait: told when another process is making the same artifact, and what becomes of older half-made work.
         """
+        sources = {item.name: item.fingerprint for item in inputs}
         plan = {
             "name": name,
             "parameters": dict(parameters or {}),
-            "inputs": {item.name: item.fingerprint for item in inputs},
+            "inputs": sources,
             "code": {module: source_hash(module) for module in code},
         }
         fingerprint = _digest(json.dumps(plan, sort_keys=True, default=str).encode())
-        with _locked(self.path(name), on_wait):
+        with locked(self.path(name), on_wait):
+            trail = self._trail(name, fingerprint, sources)
             found = self.find(name)
             if found is not None and found.fingerprint == fingerprint and not force:
-                return found
+                return replace(found, audit_row=trail.reused())
             work = self.path(name + ".partial")
             fresh = force and found is not None
             if goes_on_over_new_code and not fresh:
@@ -128,7 +144,15 @@ class ArtifactStore(ConfigurableResource):
                 if differs_in_code_alone(work, plan):
                     on_wait(f"{name}: going on with what older code began; remove {work} to begin again")
                     _write_durably(work / PLAN, json.dumps({**plan, "fingerprint": fingerprint}, indent=1, default=str))
-            return self._make(name, make, plan, fingerprint, fresh)
+            with trail.making() as attempt:
+                made = self._make(name, make, plan, fingerprint, fresh)
+            return replace(made, audit_row=attempt.made(made.summary))
+
+    def _trail(self, name: str, fingerprint: str, inputs: Mapping[str, str]) -> Trail:
+        place = Place(manifest=self.path(name) / MANIFEST, lock=_lock_file(self.path(name)))
+        return trail_of(
+            self.audit_folder, name, place, profile=Path(self.root).name, fingerprint=fingerprint, inputs=inputs
+        )
 
     def _make(
         self,
@@ -235,16 +259,20 @@ def link_or_copy(source: Path | str, target: Path | str) -> str:
 
 
 @contextmanager
-def _locked(folder: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+def locked(folder: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the artifact's lock; the kernel lets go of it when the holder dies, however it dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(folder.name + ".lock"), "w") as handle:
+    with open(_lock_file(folder), "w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             on_wait(f"another process is making {folder.name}; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".lock")
 
 
 def _replace(work: Path, folder: Path) -> None:

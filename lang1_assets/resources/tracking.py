@@ -2,79 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 
+from lang1_assets.resources import tracked_names
+from lang1_assets.resources.comparisons import (
+    MACHINE_LEARNING,
+    Compared,
+    describe_experiment,
+    view_address,
+    view_id,
+    views_of,
+)
 from lang1_assets.resources.store import Artifact
+from lang1_assets.resources.tracked_names import CURRENT_TAG
+from lang1_assets.resources.tracked_run import MAX_PARAM_CHARACTERS, TrackedRun, flatten, names_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 RUN_ID_FILE = "mlflow_run_id"
 CANDIDATE_ALIAS = "candidate"
 IN_SERVICE_ALIAS = "in_service"
-MAX_PARAM_CHARACTERS = 6_000
-ALERTS_TAG = "alerts"
-LAST_ALERT_TAG = "alerts.last"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackedRun:
-    """An open MLflow run."""
-
-    client: MlflowClient
-    run_id: str
-    url: str
-    experiment_id: str
-
-    def log_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows of a job's `metrics.jsonl`; trials of a search go to runs of their own."""
-        from mlflow.entities import Metric
-
-        metrics = [
-            Metric(name, float(value), int(row["time"] * 1000), row["step"])
-            for row in rows
-            if row["group"] == "train"
-            for name, value in row["values"].items()
-        ]
-        # MLflow takes at most 1,000 metrics a call.
-        for start in range(0, len(metrics), 1000):
-            self.client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
-        for row in rows:
-            if row["group"] != "train":
-                self._log_child(row)
-
-    def log_values(self, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self.client.log_metric(self.run_id, _metric_name(name), value)
-
-    def log_alert(self, row: Mapping[str, Any]) -> None:
-        """What a person sees on the run's page: how many there were and the last of them, and a mark in the charts."""
-        earlier = int(self.client.get_run(self.run_id).data.tags.get(ALERTS_TAG, 0))
-        self.client.set_tag(self.run_id, ALERTS_TAG, earlier + 1)
-        self.client.set_tag(self.run_id, LAST_ALERT_TAG, f"{row['kind']}: {row['text']}"[:MAX_PARAM_CHARACTERS])
-        self.client.log_metric(self.run_id, _metric_name(f"alerts/{row['kind']}"), 1, step=row["step"] or 0)
-
-    def log_file(self, path: Path) -> None:
-        """Attach a file. Only results and reports: never anything with note text."""
-        self.client.log_artifact(self.run_id, str(path))
-
-    def _log_child(self, row: Mapping[str, Any]) -> None:
-        """A trial of a search as a run under this one; its rate is a parameter there, to be compared like any other."""
-        tags = {"mlflow.parentRunId": self.run_id, "mlflow.runName": row["group"]}
-        child = self.client.create_run(self.experiment_id, tags=tags)
-        if "train/learning_rate" in row["values"]:
-            self.client.log_param(child.info.run_id, "training.learning_rate", row["values"]["train/learning_rate"])
-        for name, value in row["values"].items():
-            self.client.log_metric(child.info.run_id, _metric_name(name), value, step=row["step"])
-        self.client.set_terminated(child.info.run_id)
+SYNTHETIC = "Synthetic data: the embedded hospital. No number here is about real patients."
+MAX_RUNS = 1_000
 
 
 class Tracking(dg.ConfigurableResource):
@@ -85,6 +44,12 @@ class Tracking(dg.ConfigurableResource):
     artifact_root: str
     """Where new experiments keep attached files; fixed when an experiment is created."""
     dagster_url: str
+    profile: str = ""
+    """Whose comparisons are kept in the experiments; none without a name."""
+    is_synthetic: bool = False
+    test_splits: list[str] = []  # noqa: RUF012 - pydantic copies it for each instance
+    """Of its tests, the one that results are compared on last."""
+    tasks: list[str] = []  # noqa: RUF012
 
     @contextmanager
     def run(
@@ -100,24 +65,46 @@ class Tracking(dg.ConfigurableResource):
         """An MLflow run for one materialization; an interrupted one is taken up again by the id kept in `work`."""
         client = self._client()
         experiment_id = self._experiment(client, experiment)
-        run_id = self._resume_or_create(client, experiment_id, name, work)
-        for key, value in self._tags(context).items():
-            client.set_tag(run_id, key, value)
+        tags = self._tags(context, self._comparisons(experiment_id, experiment))
+        run_id = self._resume_or_create(client, experiment_id, name, work, tags)
         self._log_params(client, run_id, params)
-        self._log_datasets(client, run_id, inputs)
+        self._log_datasets(client, run_id, inputs, params)
         tracked = TrackedRun(
-            client=client, run_id=run_id, url=self.run_url(experiment_id, run_id), experiment_id=experiment_id
+            client=client,
+            run_id=run_id,
+            url=self.run_url(experiment_id, run_id),
+            experiment_id=experiment_id,
+            tags=tags,
+            params=names_of(params),
         )
         try:
             yield tracked
         except BaseException as error:
             was_stopped = isinstance(error.__cause__ or error, dg.DagsterExecutionInterruptedError)
-            client.set_terminated(run_id, "KILLED" if was_stopped else "FAILED")
+            tracked.end("KILLED" if was_stopped else "FAILED")
             raise
-        client.set_terminated(run_id, "FINISHED")
+        tracked.end("FINISHED")
+        self._make_current(client, experiment_id, run_id, tags)
+
+    def end_orphans(self, outcome_of: Callable[[str], str | None]) -> int:
+        """End the runs that are left running by a Dagster run that has ended, and count them.
+
+        Args:
+            outcome_of: id of a Dagster run -> `FAILED`, `KILLED` or `FINISHED`; None where it goes on or is not known.
+        """
+        client = self._client()
+        experiments = [known.experiment_id for known in client.search_experiments()]
+        running = client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=MAX_RUNS)
+        ended = 0
+        for run in running:
+            outcome = outcome_of(run.data.tags.get(tracked_names.RUN_TAG, ""))
+            if outcome is not None:
+                client.set_terminated(run.info.run_id, outcome)
+                ended += 1
+        return ended
 
     def run_url(self, experiment_id: str, run_id: str) -> str:
-        return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"{self.ui_url}/#/experiments/{experiment_id}/runs/{run_id}?{MACHINE_LEARNING}"
 
     @staticmethod
     def describe_model(folder: Path, options: Sequence[str]) -> None:
@@ -176,6 +163,23 @@ class Tracking(dg.ConfigurableResource):
         return MlflowClient(self.tracking_uri)
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
+        """Its id; made when there is none, and with this profile's comparisons."""
+        experiment_id = self._find_or_create(client, name)
+        if self.profile:
+            describe_experiment(client, experiment_id, name, self._compared(), is_synthetic=self.is_synthetic)
+        return experiment_id
+
+    def _compared(self) -> Compared:
+        return Compared(profile=self.profile, splits=tuple(self.test_splits), tasks=tuple(self.tasks))
+
+    def _comparisons(self, experiment_id: str, name: str) -> str:
+        """Markdown links from a run to what it is compared in."""
+        views = views_of(name, self._compared()) if self.profile else []
+        return ", ".join(
+            f"[{view.title}]({view_address(experiment_id, view_id(self.profile, view))})" for view in views
+        )
+
+    def _find_or_create(self, client: MlflowClient, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
         known = client.get_experiment_by_name(name)
@@ -191,33 +195,55 @@ class Tracking(dg.ConfigurableResource):
             return made.experiment_id
 
     @staticmethod
-    def _resume_or_create(client: MlflowClient, experiment_id: str, name: str, work: Path) -> str:
+    def _resume_or_create(
+        client: MlflowClient, experiment_id: str, name: str, work: Path, tags: Mapping[str, str]
+    ) -> str:
         from mlflow.exceptions import MlflowException
 
         kept = work / RUN_ID_FILE
         if kept.exists():
             run_id = kept.read_text()
             try:
+                # Tags first: a run that is running and bears the name of a Dagster run that has ended is taken for a dead one.
+                for key, value in tags.items():
+                    client.set_tag(run_id, key, value)
                 client.update_run(run_id, status="RUNNING")
                 return run_id
             except MlflowException:
                 # The tracking database was removed or replaced since.
                 kept.unlink()
-        run_id = client.create_run(experiment_id, run_name=name).info.run_id
+        run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
         kept.write_text(run_id)
         return run_id
 
-    def _tags(self, context: dg.AssetExecutionContext) -> dict[str, str]:
+    def _tags(self, context: dg.AssetExecutionContext, comparisons: str) -> dict[str, str]:
         key = context.asset_key.to_user_string()
-        tags = {
-            "dagster.run_id": context.run_id,
-            "dagster.asset_key": key,
-            "dagster.asset_url": f"{self.dagster_url}/assets/{key}",
-            "mlflow.note.content": f"Asset [{key}]({self.dagster_url}/assets/{key})",
+        asset_url, run_url = f"{self.dagster_url}/assets/{key}", f"{self.dagster_url}/runs/{context.run_id}"
+        partition = context.partition_key if context.has_partition_key else None
+        if partition is not None:
+            asset_url += f"?view=partitions&partition={quote(partition)}"
+        note = f"Asset [{key}]({asset_url}), made by [this run]({run_url})."
+        note += f"\n\nCompare: {comparisons}" if comparisons else ""
+        return {
+            tracked_names.RUN_TAG: context.run_id,
+            tracked_names.ASSET_TAG: key,
+            tracked_names.ASSET_URL_TAG: asset_url,
+            tracked_names.RUN_URL_TAG: run_url,
+            tracked_names.SYNTHETIC_TAG: str(self.is_synthetic).lower(),
+            "mlflow.note.content": note + (f"\n\n{SYNTHETIC}" if self.is_synthetic else ""),
+            **({} if partition is None else {tracked_names.PARTITION_TAG: partition}),
         }
-        if context.has_partition_key:
-            tags["dagster.partition"] = context.partition_key
-        return tags
+
+    @staticmethod
+    def _make_current(client: MlflowClient, experiment_id: str, run_id: str, tags: Mapping[str, str]) -> None:
+        """It takes the place of what an earlier materialization left of the same asset, partition, profile and name."""
+        made = client.get_run(run_id)
+        key = tags[tracked_names.ASSET_TAG]
+        before = f"tags.`{CURRENT_TAG}` = 'true' and tags.`{tracked_names.ASSET_TAG}` = '{key}'"
+        for earlier in client.search_runs([experiment_id], before, max_results=MAX_RUNS):
+            if earlier.info.run_id != run_id and _identity(earlier) == _identity(made):
+                client.set_tag(earlier.info.run_id, CURRENT_TAG, "false")
+        client.set_tag(run_id, CURRENT_TAG, "true")
 
     @staticmethod
     def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
@@ -228,10 +254,16 @@ class Tracking(dg.ConfigurableResource):
                 client.log_param(run_id, key, str(value)[:MAX_PARAM_CHARACTERS])
 
     @staticmethod
-    def _log_datasets(client: MlflowClient, run_id: str, inputs: Sequence[Artifact]) -> None:
-        from mlflow.entities import Dataset, DatasetInput
+    def _log_datasets(client: MlflowClient, run_id: str, inputs: Sequence[Artifact], params: Mapping[str, Any]) -> None:
+        """Every artifact that it read, by its fingerprint, with the counts that its maker gave."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        datasets = [DatasetInput(Dataset(item.name, item.fingerprint, "local", str(item.path))) for item in inputs]
+        use = "training" if params.get("part") == tracked_names.TRAINING else "evaluation"
+        tags = [InputTag("mlflow.data.context", use)]
+        datasets = [
+            DatasetInput(Dataset(item.name, item.fingerprint, "local", str(item.path), profile=_counts(item)), tags)
+            for item in inputs
+        ]
         if datasets:
             client.log_inputs(run_id, datasets)
 
@@ -241,17 +273,12 @@ def registered_name(profile: str, recipe: str) -> str:
     return f"{profile}-{recipe}"
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
+def _counts(item: Artifact) -> str:
+    counts = {
+        key: value for key, value in item.summary.items() if isinstance(value, int) and not isinstance(value, bool)
+    }
+    return json.dumps(counts)
 
 
-def _metric_name(name: str) -> str:
-    return re.sub(r"[^\w\-. /:]", "_", name)
+def _identity(run: Run) -> tuple[str | None, ...]:
+    return (run.info.run_name, run.data.tags.get(tracked_names.PARTITION_TAG), run.data.params.get("profile"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,8 +23,8 @@ class Cleaning(Section):
     partition_rows: PositiveInt = 25_000
     """Notes a Dask task holds in memory."""
     num_workers: PositiveInt = 2
-    scheduler_address: str | None = None
-    """A running Dask scheduler, such as tcp://dask:8786. Without one, processes on this machine."""
+    scheduler_address: str | None = Field(default_factory=lambda: os.environ.get("LANG1_DASK_SCHEDULER"))
+    """A running Dask scheduler, such as tcp://dask:8786; default: that of `lang1 serve`. Without one, processes on this machine."""
 
 
 class Canaries(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +12,13 @@ from lang1_assets.ops.tasks import REMEDE, Task, read_own_tasks
 from lang1_assets.settings.analyze import Analyze
 from lang1_assets.settings.cohorts import Cohorts
 from lang1_assets.settings.corpus import Cleaning, Corpora, Shards, TokenizerSource
+from lang1_assets.settings.drift import Drift
 from lang1_assets.settings.launch import Launch
 from lang1_assets.settings.models import ModelName, OutsideModel
+from lang1_assets.settings.operate import Operate
+from lang1_assets.settings.retention import Retention
 from lang1_assets.settings.section import PositiveInt, Section
+from lang1_assets.settings.serve import Serve
 from lang1_assets.settings.sources import Source, TextSource, WebText
 from lang1_assets.settings.study import ELSEWHERE_RECIPES, Study
 from lang1_assets.settings.training import CORPORA, Finetune, Lora, Model, Pretrain, Variant
@@ -28,7 +31,8 @@ class Evaluate(Section):
     num_resamples: PositiveInt = 1_000
     """Bootstrap resamples behind each interval (paper 5.5)."""
     transfer: bool = True
-    """Whether a model finetuned on one task is scored on the others too (Fig. 5a)."""
+    """Whether a model finetuned on one task is scored on the others too (Fig. 5a), of variants that `joint` is asked of as well:
+    the figure compares the two."""
     trajectory_examples: PositiveInt = 2_000
     """Notes of each task on which every checkpoint of the trajectory is scored zero-shot (Fig. 3b)."""
     trajectory_questions: PositiveInt = 1_000
@@ -46,15 +50,6 @@ class Memorization(Section):
     """Tokens that it must go on with, each of them."""
     num_sequences: PositiveInt = 1_000
     """Texts of training, and held-out ones."""
-
-
-class Operate(Section):
-    """New dated exports (M63)."""
-
-    landing: Path | None = None
-    """Folder that receives dated exports, one folder named YYYY-MM each; default $LANG1_HOME/landing."""
-    earliest: date = date(2025, 1, 1)
-    """Exports dated before this are history, not news."""
 
 
 class Settings(Section):
@@ -85,9 +80,12 @@ class Settings(Section):
     """Another hospital: name or path of the profile that reads its records (figures 5b, M10, M11)."""
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     operate: Operate = Operate()
+    drift: Drift = Drift()
+    retention: Retention = Retention()
     tasks_folder: Path | None = None
     """Folder of a hospital's own tasks, one YAML file each (docs/remede-tasks.md)."""
     launch: Launch = Launch()
+    serve: Serve = Serve()
 
     @model_validator(mode="after")
     def _own_tasks_are_right(self) -> Settings:

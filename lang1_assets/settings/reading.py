@@ -103,7 +103,7 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         *((name, field) for name in outside for field in PATH_FIELDS),
     ):
         held = (values | named | outside | bases).get(section)
-        if isinstance(held, dict) and isinstance(held.get(field), str):
+        if isinstance(held, dict) and isinstance(held.get(field), str) and "://" not in held[field]:
             held[field] = _absolute(held[field], folder)
     for held in outside.values():
         # A profile's name is no path.

@@ -31,3 +31,5 @@ class Study(Section):
     last alone."""
     perplexity_notes: PositiveInt = 1_000
     """Notes of each task on which the perplexity of question and answer is measured (Fig. 4c)."""
+    lanes: PositiveInt = 1
+    """How many variants `lang1 study` works on side by side, each on its share of the cores; with a GPU one after another."""

@@ -39,11 +39,18 @@ class Frame:
 
 
 def drift_picture(
-    rows: Sequence[DriftRow], model: str, *, is_synthetic: bool, wide: bool, form: Form = "png", num_columns: int = 3
+    rows: Sequence[DriftRow],
+    model: str,
+    *,
+    is_synthetic: bool,
+    wide: bool,
+    form: Form = "png",
+    num_columns: int = 3,
+    reference: str = "the test of the training years",
 ) -> bytes:
     """Of each task: AUROC by month beside its value on the test of the training years; what was predicted and what happened.
 
-    `rows` are of one mode for each task.
+    `rows` are of one mode for each task. `reference` says in print what `REFERENCE_SPLIT` is.
     """
     sheet = Sheet(width=WIDE if wide else PHONE_WIDTH)
     title = f"Does {model} still work?"
@@ -58,9 +65,9 @@ def drift_picture(
             own = [row for row in rows if row["task"] == task]
             draw_task(sheet, (MARGIN + place * (width + PANEL_GAP), top), width, task, own)
     caption = (
-        "Bars are 95% intervals; orange diamonds: an AUROC significantly below the dashed one of the test of the training "
-        "years. Below, blue with bars: what happened (positives; of several classes, right answers); gray: what was predicted. "
-        "A month without an AUROC has too few notes or events."
+        f"Bars are 95% intervals; orange diamonds: an AUROC significantly below the dashed one of {reference}. Below, "
+        "blue with bars: what happened (positives; of several classes, right answers); gray: what was predicted. A month "
+        "without an AUROC has too few notes or events."
     )
     sheet.caption(caption, is_synthetic)
     return sheet.render(form, f"{shown}: {describe(rows)}")

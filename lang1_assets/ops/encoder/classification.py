@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from lang1_assets.ops.encoder.model import architecture_of
 from lang1_assets.ops.prompts import PromptError, PromptSet
-from lang1_assets.ops.tokenizer import encode_from_start
+from lang1_assets.ops.tokenizer import encode_from_start, open_tokenizer
 
 
 class EncoderError(ValueError):
@@ -106,7 +106,7 @@ def encoder_prompts(
     Raises:
         PromptError: the notes do not fit `context_length`.
     """
-    bos_id = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
+    bos_id = open_tokenizer(tokenizer_folder).bos_token_id
     longest = note_tokens + (bos_id is not None)
     ids = [row[:longest] for row in encode_from_start(tokenizer_folder, texts, bos_id)]
     if max(map(len, ids), default=0) > context_length:

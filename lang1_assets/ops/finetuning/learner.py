@@ -111,7 +111,9 @@ class AdaptedDecoder(Decoder):
             replace_folder(beside, work / ADAPTER_FOLDER)
 
     def finish(self, work: Path) -> None:
-        adapted = PeftModel.from_pretrained(open_model(self._config.base), str(work / ADAPTER_FOLDER))
+        adapted = PeftModel.from_pretrained(
+            open_model(self._config.base), str(work / ADAPTER_FOLDER), use_safetensors=True
+        )
         merged: Any = adapted.merge_and_unload()
         save_model(merged, merged.state_dict(), self._config.tokenizer_folder, work / MODEL_FOLDER)
 

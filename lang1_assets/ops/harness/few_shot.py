@@ -101,6 +101,6 @@ class NoteTask(ConfigurableTask):
             return str(doc["note"])
         if not self._ids:
             self._ids = read_ids(self.FOLDER, self.config.dataset_kwargs["name"])
-            self._tokenizer = AutoTokenizer.from_pretrained(self.FOLDER / TOKENIZER_FOLDER)
+            self._tokenizer = AutoTokenizer.from_pretrained(self.FOLDER / TOKENIZER_FOLDER, trust_remote_code=False)
         ids = self._ids[doc["note_id"]]
         return str(doc["note"] if len(ids) <= note_tokens else self._tokenizer.decode(ids[:note_tokens].to_list()))

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from transformers import AutoTokenizer
 
 from lang1_assets.ops.harness.reading import FEW_SHOT_SUFFIX, TOKENIZER_FOLDER
 from lang1_assets.ops.prompts import balanced_examples, cut_notes, read_examples
 from lang1_assets.ops.questions import format_of, read_questions
 from lang1_assets.ops.tasks import COMPREHENSION, TASKS, Comprehension, Task, asked_of
-from lang1_assets.ops.tokenizer import encode_batch
+from lang1_assets.ops.tokenizer import encode_batch, open_tokenizer
 
 PREFIX = "remede_"
 FEW_SHOT_NOTES = 32
@@ -190,7 +189,7 @@ def cut_rows(rows: pl.DataFrame, task: Task, tokenizer_folder: Path, note_tokens
     """note_id, label, note, question, and the note's first token ids, from which it is cut further for few-shot prompts."""
     texts = rows["text"].to_list()
     # The harness truncates on the left and drops the head of the note: it is given notes that fit.
-    notes = cut_notes(texts, tokenizer_folder, AutoTokenizer.from_pretrained(tokenizer_folder), note_tokens)
+    notes = cut_notes(texts, tokenizer_folder, open_tokenizer(tokenizer_folder), note_tokens)
     ids = [row[:note_tokens].tolist() for row in encode_batch(tokenizer_folder, texts)]
     return rows.select("note_id", "label").with_columns(
         pl.Series("note", notes, dtype=pl.String),

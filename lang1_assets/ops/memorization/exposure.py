@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoTokenizer, DynamicCache
+from transformers import DynamicCache
 
 from lang1_assets.ops.memorization.canaries import SPACE_SIZE, Canary, spelled
 from lang1_assets.ops.scoring import pad_right
-from lang1_assets.ops.tokenizer import encode_from_start
+from lang1_assets.ops.tokenizer import encode_from_start, open_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def secret_losses(
     What all texts share goes through the model once; its keys and values serve every secret.
     """
     device = next(model.parameters()).device
-    bos_id = AutoTokenizer.from_pretrained(tokenizer_folder).bos_token_id
+    bos_id = open_tokenizer(tokenizer_folder).bos_token_id
     rows = encode_from_start(tokenizer_folder, [f"{prefix} {secret}" for secret in secrets], bos_id)
     shared = shared_length(rows)
     # The last shared token goes with the secrets: what it predicts is their first token.

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer
 
 from lang1_assets.ops.model import answer_logits
 from lang1_assets.ops.scoring import pad_right
-from lang1_assets.ops.tokenizer import encode_from_start
+from lang1_assets.ops.tokenizer import encode_from_start, open_tokenizer
 
 GENERATIONS_FILE = "generations.jsonl"
 MAX_NEW_TOKENS = 48
@@ -35,7 +34,7 @@ def generate(model: Any, tokenizer_folder: Path, context_length: int) -> list[st
 
     The number of forward passes depends on the prompts alone: under ZeRO-3 each one is collective.
     """
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    tokenizer = open_tokenizer(tokenizer_folder)
     starts = encode_from_start(tokenizer_folder, PROMPTS, tokenizer.bos_token_id)
     longest = max(map(len, starts))
     rows = greedy(model, starts, max(0, min(MAX_NEW_TOKENS, context_length - longest)))

@@ -103,8 +103,60 @@ def fetch_tables(names: Sequence[str], folder: Path) -> None:
     schema = work_schema()
     with closing(_connected()) as connection, closing(connection.cursor()) as cursor:
         for name in names:
-            cursor.execute(f'select * from "{schema}"."{name}"')
+            cursor.execute(f"select * from {_quoted(schema)}.{_quoted(name)}")
             _write(cursor.fetch_record_batch(), folder / f"{name}.parquet")
+
+
+FORGOTTEN_TABLE = "forgotten_subjects"
+"""As `forgotten_subjects` of the SQL project reads it."""
+RELATION_KINDS = {"r": "table", "p": "table", "f": "foreign table", "v": "view", "m": "materialized view"}
+WORK_RELATIONS_QUERY = """
+select c.relname, c.relkind, quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+from pg_class as c
+inner join pg_namespace as n on c.relnamespace = n.oid
+where n.nspname = $1 and c.relkind in ('r', 'v', 'm', 'p', 'f')
+order by c.relname
+"""
+
+
+def put_forgotten(subjects: Sequence[str]) -> None:
+    """The list of people who are forgotten as a table of the work schema, where SQL on the server finds it."""
+    schema = _quoted(work_schema())
+    with closing(_connected()) as connection, closing(connection.cursor()) as cursor:
+        for statement in (
+            f"create schema if not exists {schema}",
+            f"comment on schema {schema} is '{WORK_SCHEMA_COMMENT}'",
+            f"create table if not exists {schema}.{FORGOTTEN_TABLE} (subject_id text primary key)",
+            f"delete from {schema}.{FORGOTTEN_TABLE}",
+        ):
+            cursor.execute(statement)
+        for subject in subjects:
+            cursor.execute(f"insert into {schema}.{FORGOTTEN_TABLE} values ($1)", (subject,))
+        connection.commit()
+
+
+def _quoted(name: str) -> str:
+    """A name for SQL, which takes no names as parameters."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def drop_work_tables() -> list[str]:
+    """Take away every table and view that was made in the work schema; the next build makes them again.
+
+    Raises:
+        SourceError: the schema was not made here.
+    """
+    schema = work_schema()
+    ((_, comment),) = _query(OWNER_QUERY, schema)
+    relations = _query(WORK_RELATIONS_QUERY, schema)
+    if relations and comment != WORK_SCHEMA_COMMENT:
+        raise SourceError(f"the work schema {schema} was not made here; nothing in it was removed")
+    with closing(_connected()) as connection, closing(connection.cursor()) as cursor:
+        for _, kind, quoted in relations:
+            # Names of relations cannot be parameters: the server has quoted them.
+            cursor.execute(f"drop {RELATION_KINDS[str(kind)]} if exists {quoted} cascade")
+        connection.commit()
+    return [str(name) for name, _, _ in relations]
 
 
 def _write(batches: pa.RecordBatchReader, path: Path) -> None:

@@ -22,7 +22,7 @@ ECE = "ece_top_class"
 
 
 def figures(studied: Studied) -> tuple[Figure, ...]:
-    """Fig. E5: reliability curves of ours, a panel a task, single and joint, with both calibration errors in the legend."""
+    """Fig. E5: reliability curves of ours, a panel a task, single and joint, with both calibration errors below."""
     points = [
         point for task in studied.tasks for cell in models_of(studied, task) for point in curve(studied, cell, task)
     ]
@@ -31,8 +31,8 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
             name="calibration",
             paper="Fig. E5",
             title="Predicted and observed",
-            caption=f"Reliability of {studied.ours.name} on {studied.split} in {NUM_BINS} bins, with the expected calibration "
-            "error of the top class and, for two classes, of the positive one.",
+            caption=f"Reliability of {studied.ours.name} on {studied.split} in {NUM_BINS} bins. Expected calibration errors: "
+            f"{'; '.join(all_errors(studied))}.",
             kind="lines",
             x_title="mean predicted probability",
             y_title="observed share",
@@ -64,6 +64,14 @@ def curve(studied: Studied, cell: Cell, task: str) -> list[Point]:
         )
         for predicted, observed, count in values
     ]
+
+
+def all_errors(studied: Studied) -> Iterator[str]:
+    """`Mortality, joint: ECE of the top class 0.010, ...`"""
+    for task in studied.tasks:
+        for cell in models_of(studied, task):
+            kind = "joint" if cell.trained_on == JOINT else "single"
+            yield f"{title_of(task)}, {kind}: {', '.join(errors(studied, cell, task)) or 'not measured'}"
 
 
 def errors(studied: Studied, cell: Cell, task: str) -> Iterator[str]:

@@ -135,3 +135,43 @@ def test_large_results_arrive_in_batches(environment: None, tmp_path: Path) -> N
         )
     server.fetch_tables(["many"], tmp_path)
     assert pl.read_parquet(tmp_path / "many.parquet")["number"].sum() == 50000 * 50001 // 2
+
+
+def test_forgotten_people_leave_no_row_on_the_server(
+    builds: tuple[Build, Build], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG1_POSTGRES_WORK_SCHEMA", "forgetful")
+    server.put_forgotten(["P1", "Robert'); drop table students; --"])
+    layout = server.server_layout(PROJECT, "tables", "hospital")
+    only_models = ["run", "--select", "+intake_counts", "+staged_notes", "+patients"]
+    build = run_on_layout(layout, tmp_path / "run", only_models, kind="tables", target="postgres")
+    assert build.exit_code == 0, build.output
+    server.fetch_tables(["staged_notes", "rejects", "patients", "intake_counts"], build.parquet)
+    assert "P1" not in build.table("patients")["subject_id"]
+    assert set(builds[1].table("patients")["subject_id"]) - set(build.table("patients")["subject_id"]) == {"P1"}
+    assert build.rejects()["notes", "forgotten"] > 5
+    counts = build.table("intake_counts")
+    assert (counts["rows_in"] == counts["rows_out"] + counts["rows_rejected"]).all()
+    with _connected() as connection, connection.cursor() as cursor:
+        cursor.execute("""select table_name from information_schema.columns
+            where table_schema = 'forgetful' and column_name = 'subject_id' and table_name <> 'forgotten_subjects'""")
+        tables = [name for (name,) in cursor.fetchall()]
+        assert len(tables) > 5
+        for name in tables:
+            cursor.execute(f"select count(*) from forgetful.{name} where subject_id = 'P1'")
+            assert cursor.fetchone() == (0,), name
+
+
+def test_only_what_was_made_here_is_dropped(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG1_POSTGRES_WORK_SCHEMA", "made")
+    server.put_forgotten(["P1"])
+    with _connected() as connection, connection.cursor() as cursor:
+        cursor.execute("create table made.raw (note text); create view made.seen as select * from made.raw")
+        cursor.execute("create schema not_ours; create table not_ours.patients (subject_id text)")
+    assert server.drop_work_tables() == ["forgotten_subjects", "raw", "seen"]
+    assert server.drop_work_tables() == []
+    monkeypatch.setenv("LANG1_POSTGRES_WORK_SCHEMA", "not_ours")
+    with pytest.raises(SourceError, match="was not made here; nothing in it was removed"):
+        server.drop_work_tables()
+    with _connected() as connection, connection.cursor() as cursor:
+        cursor.execute("select count(*) from not_ours.patients")
