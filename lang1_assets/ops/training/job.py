@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+from lang1_assets.ops.training.world import leave
 
 STOPPED_EXIT_CODE = 143
 INPUT_ERROR_EXIT_CODE = 65
@@ -30,12 +33,18 @@ class StopFlag:
 def run_job(job: Callable[[], bool]) -> NoReturn:
     """Run a job to its exit code: 0 done, 143 stopped by a signal after saving, 65 for input it cannot work with."""
     try:
-        sys.exit(0 if job() else STOPPED_EXIT_CODE)
+        code = 0 if job() else STOPPED_EXIT_CODE
+        leave()
     except ValueError as error:
         # Our own errors are ValueErrors and say what to do; everything else is a crash and may pass.
         traceback.print_exc()
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        sys.exit(INPUT_ERROR_EXIT_CODE)
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        code = INPUT_ERROR_EXIT_CODE
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Without the interpreter's end: DeepSpeed keeps gloo's groups, whose threads now and then abort it ("terminate called
+    # without an active exception", pytorch/pytorch#190489), and a job that is done would count as crashed.
+    os._exit(code)
 
 
 def read_config() -> tuple[dict[str, Any], Path]:

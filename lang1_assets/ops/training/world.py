@@ -72,3 +72,9 @@ def set_up(seed: int) -> World:
         torch.set_float32_matmul_precision("high")
     hosts = dist.new_group(backend="gloo") if cuda else None
     return World(rank=dist.get_rank(), size=dist.get_world_size(), device=device, hosts=hosts)
+
+
+def leave() -> None:
+    """Part from the other ranks, which are at their end as well; a rank that fails must not wait for them like this."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
