@@ -2,20 +2,35 @@
 
 Dagster gives up after two seconds, and a step that wanted to write an event meanwhile fails: an update of PostgreSQL may end a
 model in training. Here a connection to the databases of the services is tried for two minutes, by whatever in the process asks.
+What was being asked or written when the server went away is asked or written once more, and nothing stands there twice.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import time
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
+from dagster import EventLogEntry
 from dagster._core.storage.config import PostgresStorageConfig
-from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    SqlEventLogStorageTable,
+)
+from dagster._serdes import ConfigurableClassData, serialize_value
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+)
 from dagster_postgres.utils import pg_url_from_config
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 
 from lang1_assets.services.postgres import DATABASES
 
@@ -30,11 +45,80 @@ OUTAGES = (
 )
 """How libpq says that a server is not there at the moment; a wrong password or name is said at once."""
 
+TRIES = 5
+ASKED_AGAIN = ("get_", "has_", "fetch_", "check_", "can_", "claim_", "free_", "handle_run_event", "add_run_tags")
+"""How the methods' names begin that may be called twice: they read, or say what is to be true afterwards."""
+
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
+def until_answered(ask: Callable[[], T], before_again: Callable[[], object] = lambda: None) -> T:
+    """Its answer, though the server may go away while it is asked.
+
+    Args:
+        before_again: called before it is asked once more.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return ask()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        logger.warning("PostgreSQL went away while it was asked something; asking again")
+        before_again()
+    return ask()
+
+
+def asked_again(storage: type[T]) -> type[T]:
+    """A storage of Dagster whose questions are asked again when the server goes away meanwhile."""
+
+    def patient(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def ask(*arguments: Any, **options: Any) -> Any:
+            return until_answered(lambda: method(*arguments, **options))
+
+        return ask
+
+    for name in dir(storage):
+        method = inspect.getattr_static(storage, name)
+        if name.startswith(ASKED_AGAIN) and inspect.isfunction(method):
+            setattr(storage, name, patient(method))
+    return storage
+
+
+@asked_again
+class PatientRunStorage(PostgresRunStorage):
+    """Runs, their states and tags."""
+
+
+@asked_again
+class PatientEventLog(PostgresEventLogStorage):
+    """Events of runs: each is there once, whenever the server went away."""
+
+    def store_event(self, event: EventLogEntry) -> None:
+        store = super().store_event
+        until_answered(lambda: store(event), lambda: until_answered(lambda: self.take_back(event)))
+
+    def take_back(self, event: EventLogEntry) -> None:
+        """Whatever the first attempt wrote, the event last: each statement is a transaction of its own."""
+        events, tags, checks = SqlEventLogStorageTable, AssetEventTagsTable, AssetCheckExecutionsTable
+        text = serialize_value(event)
+        same = (events.c.run_id == event.run_id) & (events.c.event == text)
+        same_check = (checks.c.run_id == event.run_id) & (checks.c.evaluation_event == text)
+        with self._connect() as connection:
+            connection.execute(tags.delete().where(tags.c.event_id.in_(select(events.c.id).where(same))))
+            connection.execute(checks.delete().where(same_check))
+            connection.execute(events.delete().where(same))
+
+
 class PatientPostgresStorage(DagsterPostgresStorage):
-    """What `infra/dagster-server.yaml` names; to be imported is what matters, and every process of the services does."""
+    """What `infra/dagster-server.yaml` names, so that every process of the services imports this module."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(postgres_url, inst_data=inst_data)
+        self._run_storage = PatientRunStorage(postgres_url)
+        self._event_log_storage = PatientEventLog(postgres_url)
 
     @classmethod
     def from_config_value(  # type: ignore[override]
