@@ -15,9 +15,9 @@ from lang1_assets.ops.process_identity import identify
 from lang1_assets.ops.training.processes import signal_group
 from lang1_assets.services.groups import wait_until_gone
 from lang1_assets.services.service import Service
+from lang1_assets.settings.serve import Serve
 
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A service that has run this long and dies is started again without a pause."""
 STARTING_CHECK_SECONDS = 1.0
@@ -33,7 +33,7 @@ class Keeper:
     The kernel's death signal is sent when the *thread* that started a process ends, so that thread is the main one.
     """
 
-    def __init__(self, service: Service, log: Path, say: Say, *, start_seconds: float, check_seconds: float) -> None:
+    def __init__(self, service: Service, log: Path, say: Say, settings: Serve) -> None:
         self.service = service
         self.num_starts = 0
         self.answers = False
@@ -41,8 +41,7 @@ class Keeper:
         self._was_ready = False
         self._log = log
         self._say = say
-        self._start_seconds = start_seconds
-        self._check_seconds = check_seconds
+        self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._identity = ""
         self._started = self._due = self._check_due = 0.0
@@ -132,7 +131,7 @@ class Keeper:
     def _pause_before_next(self, now: float, how: str) -> None:
         self._due = now + self._pause
         self._say(f"{self.service.name}: {how}; starts again in {self._pause:.1f} s (its log: {self._log})")
-        self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+        self._pause = min(2 * self._pause, self._settings.longest_pause_seconds)
 
     def _take_answer(self, now: float) -> None:
         if self._pending is None or not self._pending.done():
@@ -140,7 +139,9 @@ class Keeper:
         error = self._pending.exception()
         wrong = type(error).__name__ if error is not None else self._pending.result()
         self._pending = None
-        self._check_due = now + (self._check_seconds if self.answers or wrong is None else STARTING_CHECK_SECONDS)
+        self._check_due = now + (
+            self._settings.check_seconds if self.answers or wrong is None else STARTING_CHECK_SECONDS
+        )
         wrong = self._what_follows() if wrong is None else wrong
         if wrong is None:
             self._answered(now)
@@ -169,8 +170,8 @@ class Keeper:
         self.answers, self._was_ready, self._failures = True, True, 0
 
     def _still_silent(self, now: float, wrong: str) -> None:
-        if now - self._started > self._start_seconds:
-            self._kill(now, f"has not answered within {self._start_seconds:.0f} s ({wrong})")
+        if now - self._started > self._settings.start_seconds:
+            self._kill(now, f"has not answered within {self._settings.start_seconds:.0f} s ({wrong})")
 
     def _failed(self, now: float, wrong: str) -> None:
         self._failures += 1

@@ -48,14 +48,7 @@ class Supervisor:
         self._logs_due = 0.0
         self._log = places.logs / "supervisor.log"
         self._keepers = {
-            service.name: Keeper(
-                service,
-                places.logs / f"{service.name}.log",
-                self.say,
-                start_seconds=serve.start_seconds,
-                check_seconds=serve.check_seconds,
-            )
-            for service in services
+            service.name: Keeper(service, places.logs / f"{service.name}.log", self.say, serve) for service in services
         }
 
     def run(self, on_ready: Callable[[], None]) -> None:

@@ -31,6 +31,8 @@ class Serve(Section):
     """How long a service may take until it answers for the first time; then it is started again."""
     check_seconds: Annotated[float, Field(gt=0)] = 10.0
     """Between two looks at whether a service answers; after three without an answer it is started again."""
+    longest_pause_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Between two starts of a service that dies again and again: pauses double up to this."""
 
     @property
     def dask_worker_ports(self) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from lang1_assets.services.run_workers import command_of
 from lang1_assets.services.service import Service
 from lang1_assets.services.supervisor import AlreadyRunningError, only_one, supervisor_of
 from lang1_assets.settings import load_settings
+from lang1_assets.settings.serve import Serve
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
@@ -171,7 +172,7 @@ def test_one_supervisor_a_home(tmp_path: Path) -> None:
 def keeper_of(tmp_path: Path, said_lines: list[str], **more: Any) -> Keeper:
     fields: dict[str, Any] = {"name": "one", "command": ("sleep", "60"), "check": lambda: None, "environment": {}}
     service = Service(**{**fields, **more})
-    return Keeper(service, tmp_path / "one.log", said_lines.append, start_seconds=60, check_seconds=0.1)
+    return Keeper(service, tmp_path / "one.log", said_lines.append, Serve(start_seconds=60, check_seconds=0.1))
 
 
 def look_until(keeper: Keeper, found: Callable[[], Any], what: str) -> None:
