@@ -27,8 +27,8 @@ from lang1_assets.ops.compiled_sql import cohort_sql_sha256, write_compiled_sql
 from lang1_assets.ops.forgetting.leaving_out import blank_rows, remove_rows
 from lang1_assets.ops.forgetting.subjects import (
     FOLDER,
-    forgotten_digest,
     forgotten_subjects,
+    left_out,
     require_nothing_unfinished,
 )
 from lang1_assets.ops.sources.intake import flatten_source, source_layout
@@ -92,16 +92,10 @@ def simulate(context: dg.AssetExecutionContext, store: ArtifactStore, values: Ma
     return store.build(
         "hospital_exports",
         make,
-        parameters={**values, **left_out()},
+        parameters={**values, **left_out(lang1_home())},
         code=["lang1_assets.ops.hospital", "lang1_assets.ops.schemas"],
         on_wait=context.log.warning,
     )
-
-
-def left_out() -> dict[str, str]:
-    """What a fingerprint holds of people who are forgotten: nothing while nobody is."""
-    digest = forgotten_digest(lang1_home())
-    return {} if digest is None else {"forgotten": digest}
 
 
 def take_records(context: dg.AssetExecutionContext, settings: Settings, store: ArtifactStore) -> Artifact:
@@ -146,7 +140,7 @@ def take_records(context: dg.AssetExecutionContext, settings: Settings, store: A
             "listing": listing_hash(files),
             "remittances": listing_hash(remittances),
             "time_zone": source.fhir_time_zone,
-            **left_out(),
+            **left_out(lang1_home()),
         },
         code=["lang1_assets.ops.sources"],
         on_wait=context.log.warning,
@@ -312,7 +306,7 @@ def warehouse(settings: Settings) -> Any:
                     "sql": sql_hash(),
                     "variables": dbt_variables(settings),
                     "database": settings.source.database,
-                    **left_out(),
+                    **left_out(lang1_home()),
                 },
                 code=["lang1_assets.ops.compiled_sql"],
                 on_wait=context.log.warning,

@@ -10,7 +10,7 @@ import dagster as dg
 from lang1_assets import landed
 from lang1_assets.landed import FILES, FLATTENED
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, markdown_table, materialized
-from lang1_assets.ops.forgetting.subjects import require_nothing_unfinished
+from lang1_assets.ops.forgetting.subjects import left_out, require_nothing_unfinished
 from lang1_assets.ops.landing.plan import COHORTS, EXPORT
 from lang1_assets.ops.landing.ripeness import Ripeness, ripeness
 from lang1_assets.ops.tasks import REMEDE, TASKS
@@ -97,7 +97,7 @@ def build_cohorts(context: dg.AssetExecutionContext, settings: Settings, store: 
                 "sql": sql_hash(),
                 "variables": dbt_variables(settings),
                 "cleaning": cleaning_rules(settings),
-                **landed.left_out(),
+                **left_out(lang1_home()),
             },
             code=CODE,
             on_wait=context.log.warning,

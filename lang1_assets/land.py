@@ -10,7 +10,7 @@ from lang1_assets import landed
 from lang1_assets.landed import FILES, FLATTENED
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, materialized
 from lang1_assets.ops.forgetting.leaving_out import thin_files
-from lang1_assets.ops.forgetting.subjects import forgotten_subjects, require_nothing_unfinished
+from lang1_assets.ops.forgetting.subjects import forgotten_subjects, left_out, require_nothing_unfinished
 from lang1_assets.ops.landing.area import Listing
 from lang1_assets.ops.landing.arrivals import manifest_of
 from lang1_assets.ops.landing.manifest import MANIFEST_FILE, LandingError, Manifest
@@ -133,7 +133,7 @@ def build_export(
                 "covers_until": manifest.covers_until.isoformat(),
                 "kind": settings.source.sql_kind,
                 "time_zone": settings.source.fhir_time_zone,
-                **landed.left_out(),
+                **left_out(lang1_home()),
             },
             # Only what is kept beside the files depends on code.
             code=["lang1_assets.ops.sources"] if settings.source.kind in FLATTENED_KINDS else [],

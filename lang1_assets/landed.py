@@ -28,12 +28,6 @@ FILES, FLATTENED = "files", "flattened"
 """Folders of a landed export: the files as they came, and the tables made of those that are none."""
 
 
-def left_out() -> dict[str, str]:
-    """What a fingerprint holds of people who are forgotten: nothing while nobody is."""
-    digest = forgotten_digest(lang1_home())
-    return {} if digest is None else {"forgotten": digest}
-
-
 def landing_area(settings: Settings) -> LandingArea:
     return LandingArea.of(landing_place(settings))
 

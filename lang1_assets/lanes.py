@@ -159,11 +159,19 @@ def lane(number: int, cores: Sequence[int], tasks: Any, reports: Any, make: Make
 @contextmanager
 def places_for(num_lanes: int, instance: dg.DagsterInstance) -> Iterator[None]:
     """One place a lane in the accelerator pool, while they work: each lane's cores are an accelerator of its own."""
+    if num_lanes == 1:
+        yield
+        return
     storage = instance.event_log_storage
-    if num_lanes > 1:
-        storage.set_concurrency_slots(POOL, num_lanes)
+    before = next(
+        (pool.limit for pool in storage.get_pool_limits() if pool.name == POOL and not pool.from_default), None
+    )
+    storage.set_concurrency_slots(POOL, num_lanes)
     try:
         yield
     finally:
-        # As `dagster.yaml` has it again.
-        storage.delete_concurrency_limit(POOL)
+        if before is None:
+            # As `dagster.yaml` has it again.
+            storage.delete_concurrency_limit(POOL)
+        else:
+            storage.set_concurrency_slots(POOL, before)

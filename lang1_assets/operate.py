@@ -237,7 +237,11 @@ def measure(
     scored.write_json(work / RECORD_FILE, record_of(settings, subject, cohorts, answered, run))
     # As this month's: the names without it are those of the test.
     run.log_values(
-        {f"{r['metric']}/{r['task']}/{cohorts.name.rpartition('/')[2]}": r["value"] for r in rows if r["value"]}
+        {
+            f"{r['metric']}/{r['task']}/{cohorts.name.rpartition('/')[2]}": r["value"]
+            for r in rows
+            if r["value"] is not None
+        }
     )
 
 

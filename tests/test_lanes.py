@@ -113,3 +113,8 @@ def test_each_lane_has_a_place_in_the_pool_and_afterwards_there_is_one_again(tmp
         assert limit() is None
         with lanes.places_for(1, instance):
             assert limit() is None
+        storage.set_concurrency_slots(lanes.POOL, 4)
+        for num_lanes in (1, 2):
+            with lanes.places_for(num_lanes, instance):
+                pass
+            assert limit() == 4, "what an operator set stays"

@@ -103,13 +103,15 @@ read_csv(
 {%- set parts = var("source_layout").get(table_name, []) -%}
 {%- for part in parts if part["format"] == "csv" -%}
 {{ "insert into " ~ this ~ " by name" if loop.first }}
-{{ "union" if not loop.first }}
-select distinct
+{{ "union all" if not loop.first }}
+select
     parse_filename(scans.file_path) || ':' || errors.line as malformed_at
 from {{ table_name }}_errors_{{ parts.index(part) + 1 }} as errors
 inner join {{ table_name }}_scans_{{ parts.index(part) + 1 }} as scans
     on
         errors.scan_id = scans.scan_id
         and errors.file_id = scans.file_id
+-- A line has an error for each of its columns; files of several exports share their names.
+group by scans.file_path, errors.line
 {%- endfor -%}
 {%- endmacro -%}

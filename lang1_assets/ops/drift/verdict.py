@@ -62,20 +62,27 @@ def drop_verdict(rows: Iterable[DriftRow], model: str, level: float) -> Verdict:
     newest = newest_of(row for row in rows if row["model"] == model)
     found = [row for row in newest if row["statistic"] in TESTED and row["p_value"] is not None]
     adjusted = holm([row["p_value"] or 0.0 for row in found])
-    reach = float(norm.isf(level / max(1, len(found))) + norm.ppf(POWER))
     return Verdict(
         tested=[
             Tested(
                 row=row,
                 p_adjusted=p_value,
                 is_worse=p_value <= level,
-                least_found=None if row["standard_error"] is None else reach * row["standard_error"],
+                least_found=least_found(row, level / len(found)),
             )
             for row, p_value in zip(found, adjusted, strict=True)
         ],
         left_out=[row for row in newest if row["statistic"] == AUROC and row["p_value"] is None],
         level=level,
     )
+
+
+def least_found(row: DriftRow, level: float) -> float | None:
+    """The smallest change that a test at this level finds with a chance of `POWER`; that of the gap looks to both sides."""
+    if row["standard_error"] is None:
+        return None
+    tail = level / 2 if row["statistic"] == GAP else level
+    return float(norm.isf(tail) + norm.ppf(POWER)) * row["standard_error"]
 
 
 def newest_of(rows: Iterable[DriftRow]) -> list[DriftRow]:

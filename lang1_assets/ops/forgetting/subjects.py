@@ -77,6 +77,12 @@ def forgotten_digest(home: Path) -> str | None:
     return hashlib.sha256("\n".join(subjects).encode()).hexdigest()[:16] if subjects else None
 
 
+def left_out(home: Path) -> dict[str, str]:
+    """What a fingerprint holds of people who are forgotten: nothing while nobody is."""
+    digest = forgotten_digest(home)
+    return {} if digest is None else {"forgotten": digest}
+
+
 def add_subjects(home: Path, subjects: Iterable[str]) -> None:
     """On disk when this returns; a person who is there already stays there once."""
     path = list_file(home)

@@ -96,12 +96,20 @@ def test_the_words_propose_retraining_with_the_numbers() -> None:
     )
 
 
-def test_the_least_drop_that_would_have_been_found() -> None:
-    """Simulated: of drops of that size about 80 % are found."""
-    one = drop_verdict([compared("mortality", "2025-03", 0.5, standard_error=0.02)], "m1", 0.01).tested[0]
-    assert one.least_found == pytest.approx(0.02 * (2.3263 + 0.8416), rel=1e-3)
-    drops = np.random.default_rng(0).normal(-one.least_found, 0.02, 20_000)
-    assert (drops / 0.02 < -2.3263).mean() == pytest.approx(0.8, abs=0.01)
+@pytest.mark.parametrize(("statistic", "reach"), [(AUROC, 2.3263), (GAP, 2.5758)])
+def test_the_least_change_that_would_have_been_found(statistic: str, reach: float) -> None:
+    """Simulated: of changes of that size about 80 % are found; a gap may grow to either side."""
+    row = compared("mortality", "2025-03", 0.5, statistic, standard_error=0.02)
+    (one,) = drop_verdict([row], "m1", 0.01).tested
+    assert one.least_found == pytest.approx(0.02 * (reach + 0.8416), rel=1e-3)
+    changes = np.random.default_rng(0).normal(-one.least_found, 0.02, 20_000)
+    assert (changes / 0.02 < -reach).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_tests_that_share_a_level_find_less() -> None:
+    rows = [compared(task, "2025-03", 0.5, standard_error=0.02) for task in ("mortality", "comorbidity")]
+    found = {one.least_found for one in drop_verdict(rows, "m1", 0.01).tested}
+    assert found == {pytest.approx(0.02 * (2.5758 + 0.8416), rel=1e-3)}
 
 
 def test_each_month_is_marked_by_itself() -> None:
