@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from lang1_assets import landed
 from lang1_assets.ops.forgetting.subjects import ForgettingError, require_nothing_unfinished
 from lang1_assets.ops.landing import arrivals
 from lang1_assets.ops.landing.arrivals import Arrival, Settling
-from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, EXPORT, Work, due
+from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, EXPORT, Work, choices, needed_again
 from lang1_assets.partitions import dated_exports
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.settings import Settings, lang1_home
@@ -56,7 +57,7 @@ class Tick:
     left_alone: list[str]
     """Months with something to do that is being done, or has failed too often."""
     held_up: str | None
-    """Why nothing may be asked for at all."""
+    """Why nothing may be asked for at all, or nothing can land."""
 
     @property
     def words(self) -> str:
@@ -76,21 +77,25 @@ def tick(
     settling: Settling,
     max_attempts: float,
 ) -> Tick:
-    state = landed.state_of(store, settings)
-    taken = {month: one.listing for month, one in state.taken.items()}
-    found = arrivals.arrivals(landed.landing_area(settings), taken, seen, settling, settings.operate.earliest)
+    state, days, area = landed.state_of(store, settings), landed.follow_up_days(settings), landed.landing_area(settings)
+    needed = needed_again(state, days)
+    taken = {month: one.listing for month, one in state.taken.items() if month not in needed}
+    found = arrivals.arrivals(area, taken, seen, settling, settings.operate.earliest)
     held_up = half_forgotten()
-    work = [] if held_up else due(state, found, landed.follow_up_days(settings))
-    attempts = next_attempts(instance, work, max_attempts)
-    asked = [(one, attempts[one.key]) for one in work if one.key in attempts][: settings.operate.max_runs_a_tick]
+    options = [] if held_up else choices(state, found, days)
+    attempts = next_attempts(instance, [work for works in options for work in works], max_attempts)
+    # Of each month one thing at a time: the first that has not failed too often.
+    possible = [next((work for work in works if work.key in attempts), None) for works in options]
+    work = [one for one in possible if one is not None]
+    asked = [(one, attempts[one.key]) for one in work[: settings.operate.max_runs_a_tick]]
     known = set(instance.get_dynamic_partitions(dated_exports.name or ""))
     return Tick(
         runs=[request(one, attempt) for one, attempt in asked],
         new_months=[one.month for one, _ in asked if one.month not in known],
         seen=found,
-        num_waiting=len(attempts) - len(asked),
-        left_alone=[one.month for one in work if one.key not in attempts],
-        held_up=held_up,
+        num_waiting=len(work) - len(asked),
+        left_alone=[works[0].month for works in options if works[0].key not in attempts],
+        held_up=held_up or (area.missing if settings.operate.landing else None),
     )
 
 
@@ -116,8 +121,9 @@ def request(work: Work, attempt: int) -> dg.RunRequest:
 def next_attempts(instance: dg.DagsterInstance, work: Sequence[Work], max_attempts: float) -> dict[str, int]:
     """Key of each piece of work that is to be asked for -> which attempt this is.
 
-    Not what a run is doing, nor what a run has done and nothing came of (the same files sent again), nor what has failed often
-    enough. Nor anything of a month that a run is at work on: what is due then is decided when it has ended.
+    Not what has been tried often enough, whatever came of it: what succeeded is not due any more, unless somebody has put the
+    artifacts back to an earlier state. Nor anything of a month that a run is at work on: what is due then is decided when it has
+    ended.
     """
     keys = [one.key for one in work]
     if not keys:
@@ -125,15 +131,8 @@ def next_attempts(instance: dg.DagsterInstance, work: Sequence[Work], max_attemp
     open_runs = instance.get_runs(dg.RunsFilter(job_name=LANDED_JOB, statuses=OPEN))
     busy = {run.tags.get("dagster/partition") for run in open_runs}
     closed = instance.get_runs(dg.RunsFilter(tags={WORK_TAG: keys}, statuses=list(CLOSED)))
-    done = {run.tags[WORK_TAG] for run in closed if run.status == dg.DagsterRunStatus.SUCCESS}
-    failed: dict[str, int] = {}
-    for run in closed:
-        failed[run.tags[WORK_TAG]] = failed.get(run.tags[WORK_TAG], 0) + 1
-    return {
-        one.key: failed.get(one.key, 0) + 1
-        for one in work
-        if one.month not in busy and one.key not in done and failed.get(one.key, 0) < max_attempts
-    }
+    tried = Counter(run.tags[WORK_TAG] for run in closed)
+    return {one.key: tried[one.key] + 1 for one in work if one.month not in busy and tried[one.key] < max_attempts}
 
 
 def landing_sensor(settings: Settings) -> dg.SensorDefinition:

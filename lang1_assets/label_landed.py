@@ -11,8 +11,8 @@ from lang1_assets import landed
 from lang1_assets.landed import FILES, FLATTENED
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.forgetting.subjects import left_out, require_nothing_unfinished
-from lang1_assets.ops.landing.plan import COHORTS, EXPORT
-from lang1_assets.ops.landing.ripeness import Ripeness, ripeness
+from lang1_assets.ops.landing.plan import COHORTS, EXPORT, Exports
+from lang1_assets.ops.landing.ripeness import Ripeness
 from lang1_assets.ops.tasks import REMEDE, TASKS
 from lang1_assets.partitions import dated_exports
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -46,16 +46,11 @@ def landed_cohorts(settings: Settings) -> dg.AssetsDefinition:
         kinds={"dbt", "dask", "parquet"},
         description="The labelled notes of one landed month, of each task whose outcomes can be known by now. "
         + (SYNTHETIC if settings.is_synthetic else ""),
-        check_specs=[
-            dg.AssetCheckSpec("no_row_is_lost", asset=COHORTS, blocking=True),
-            dg.AssetCheckSpec("every_label_is_ripe", asset=COHORTS),
-        ],
+        check_specs=[dg.AssetCheckSpec("every_label_is_ripe", asset=COHORTS)],
     )
     def _landed_cohorts(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         artifact = build_cohorts(context, settings, store)
-        return materialized(
-            artifact, [no_row_is_lost(artifact), every_label_is_ripe(artifact)], tasks=task_table(artifact)
-        )
+        return materialized(artifact, [every_label_is_ripe(artifact)], tasks=task_table(artifact))
 
     return _landed_cohorts
 
@@ -71,27 +66,26 @@ def build_cohorts(context: dg.AssetExecutionContext, settings: Settings, store: 
     taken = landed.taken_months(store)
     if month not in taken:
         raise dg.Failure(f"{month}: no such export was taken; materialize '{EXPORT}' for it first", allow_retries=False)
-    ripe = ripeness(month, landed.covered_months(taken), landed.follow_up_days(settings))
+    exports, cohorts = Exports.of(taken), store.find(f"{COHORTS}/{month}")
+    days = landed.follow_up_days(settings)
+    ripe = exports.to_be_made_with(month, landed.labelled_of(cohorts).key if cohorts else None, days)
+    if ripe is None:
+        if cohorts is not None and landed.labelled_of(cohorts).key == taken[month].key:
+            return cohorts
+        raise dg.Failure(
+            f"{month}: its fetched files were deleted; materialize '{EXPORT}' for it again", allow_retries=False
+        )
     # The latest first: of a row that several exports have, it is the latest that counts.
     months = [*sorted(ripe.followed_by, reverse=True), month]
-    gone = [name for name in months if not taken[name].has_files]
-    if gone:
-        found = store.find(f"{COHORTS}/{month}")
-        if found is None or landed.labelled_of(found).key != taken[month].key:
-            raise dg.Failure(
-                f"{month}: the fetched files of {', '.join(gone)} were deleted; materialize '{EXPORT}' for them again",
-                allow_retries=False,
-            )
-        return found
     with landed.reading(store, *(f"{EXPORT}/{name}" for name in months)):
         now = landed.taken_months(store)
         if any(now.get(name) != taken[name] for name in months):
             raise dg.Failure(f"{month}: an export was replaced meanwhile; the sensor asks for this again")
-        exports = [store.get(f"{EXPORT}/{name}") for name in months]
+        inputs = [store.get(f"{EXPORT}/{name}") for name in months]
         return store.build(
             f"{COHORTS}/{month}",
-            lambda work: make_cohorts(context, settings, exports, ripe, work),
-            inputs=exports,
+            lambda work: whole(month, make_cohorts(context, settings, inputs, ripe, work)),
+            inputs=inputs,
             parameters={
                 "unripe": sorted(ripe.unripe),
                 "sql": sql_hash(),
@@ -102,6 +96,23 @@ def build_cohorts(context: dg.AssetExecutionContext, settings: Settings, store: 
             code=CODE,
             on_wait=context.log.warning,
         )
+
+
+def whole(month: str, summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary of a month's cohorts, none of whose notes was lost on the way.
+
+    Raises:
+        dg.Failure: some were; finished, the cohorts would be found again by every later run.
+    """
+    notes, rejected = summary["notes"], summary["rejected_by_cleaning"]
+    staged = notes["num_staged"] - notes["num_of_month"] - notes["num_of_other_months"]
+    cleaned = notes["num_of_month"] - notes["num_clean"] - rejected
+    if staged or cleaned:
+        raise dg.Failure(
+            f"{month}: notes were lost on the way, {staged} between staging and the month and {cleaned} in cleaning; nothing of "
+            "these cohorts is kept. This is an error in Lang1."
+        )
+    return summary
 
 
 def cleaning_rules(settings: Settings) -> dict[str, Any]:
@@ -132,6 +143,7 @@ def make_cohorts(
         "source_layout": cohorts.joined_parts(parts),
         "claims_kind": "source",
         "evaluate_only": True,
+        "records_until": max(one.summary["covers_until"] for one in exports),
     }
     sql_build.build_tables(PROJECT_FOLDER, tables, variables)
     notes = cohorts.keep_month(tables, month, scratch / cohorts.NOTES_FILE)
@@ -184,11 +196,6 @@ def sql_hashes(tables: Path, folder: Path, exports: Sequence[Artifact]) -> dict[
     places = {str(tables): "RESULTS", str(PROJECT_FOLDER): "PROJECT", **{str(one.path): "RECORDS" for one in exports}}
     write_compiled_sql(manifest, folder, places)
     return {task: cohort_sql_sha256(manifest, folder, f"cohort_{task}") for task in REMEDE}
-
-
-def no_row_is_lost(artifact: Artifact) -> dg.AssetCheckResult:
-    lost = landed.rows_lost(artifact.summary)
-    return dg.AssetCheckResult(check_name="no_row_is_lost", passed=not any(lost.values()), metadata={"lost": lost})
 
 
 def every_label_is_ripe(artifact: Artifact) -> dg.AssetCheckResult:

@@ -62,7 +62,7 @@ def take_export(context: dg.AssetExecutionContext, settings: Settings, store: Ar
     """The export of the run's month, from the landing area; if it is no longer there, as it was taken before.
 
     Raises:
-        dg.Failure: it is corrupt, or another month's; nothing of it is kept.
+        dg.Failure: it is corrupt, or another month's, and nothing of it is kept; or it has gone since the sensor saw it.
     """
     require_nothing_unfinished(lang1_home())
     month = context.partition_key
@@ -70,9 +70,12 @@ def take_export(context: dg.AssetExecutionContext, settings: Settings, store: Ar
         raise dg.Failure(f"partition '{month}': expected a month, YYYY-MM", allow_retries=False)
     listing = landed.landing_area(settings).listings(month).get(month)
     if listing is None:
+        place = landed.landing_place(settings)
+        if landed.LISTING_TAG in context.run.tags:
+            # Done with the export as it was, the run would say that the new one was taken.
+            raise dg.Failure(f"{place}/{month}: no longer there, or not to be read; the sensor asks for it again")
         found = store.find(f"{EXPORT}/{month}")
         if found is None:
-            place = landed.landing_place(settings)
             raise dg.Failure(f"{place}/{month}: no export there, and none was taken before", allow_retries=False)
         return found
     require_unchanged(context, listing)
@@ -80,6 +83,12 @@ def take_export(context: dg.AssetExecutionContext, settings: Settings, store: Ar
         artifact = build_export(context, settings, store, listing)
     except (LandingError, SourceError) as error:
         shutil.rmtree(store.path(f"{EXPORT}/{month}.partial"), ignore_errors=True)
+        now = landed.landing_area(settings).listings(month).get(month)
+        if now is None or now.digest != listing.digest:
+            raise dg.Failure(
+                f"The export {month} changed or went away while it was read; the sensor asks for it again. {error}",
+                allow_retries=False,
+            ) from None
         landed.refuse(store, month, Refused(listing=listing.digest))
         raise dg.Failure(
             f"The export {month} is refused and nothing of it was kept. {error}", allow_retries=False

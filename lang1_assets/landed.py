@@ -13,7 +13,6 @@ from lang1_assets.ops.forgetting.subjects import forgotten_digest
 from lang1_assets.ops.landing.area import LandingArea
 from lang1_assets.ops.landing.months import MONTH
 from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, EXPORT, Evaluated, Labelled, Refused, State, Taken
-from lang1_assets.ops.landing.ripeness import Covered
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.resources.store import Artifact, ArtifactStore, link_or_copy, locked
 from lang1_assets.settings import Settings, lang1_home
@@ -72,10 +71,6 @@ def taken_months(store: ArtifactStore) -> dict[str, Taken]:
     return dict(sorted(found.items()))
 
 
-def covered_months(taken: Mapping[str, Taken]) -> dict[str, Covered]:
-    return {month: Covered(content=one.content, covers_until=one.covers_until) for month, one in taken.items()}
-
-
 def state_of(store: ArtifactStore, settings: Settings) -> State:
     return State(
         taken=taken_months(store),
@@ -88,22 +83,8 @@ def state_of(store: ArtifactStore, settings: Settings) -> State:
 
 
 def labelled_months(store: ArtifactStore) -> dict[str, Labelled]:
-    """Cohorts that lost a row are none: nothing is evaluated on them."""
     found = {month: store.find(f"{COHORTS}/{month}") for month in months_of(store, COHORTS)}
-    return {
-        month: labelled_of(cohorts)
-        for month, cohorts in found.items()
-        if cohorts is not None and not any(rows_lost(cohorts.summary).values())
-    }
-
-
-def rows_lost(cohorts: Mapping[str, Any]) -> dict[str, int]:
-    """Of the summary of a month's cohorts: staged notes are the month's and others', and the month's are clean or rejected."""
-    notes, rejected = cohorts["notes"], cohorts["rejected_by_cleaning"]
-    return {
-        "staged": notes["num_staged"] - notes["num_of_month"] - notes["num_of_other_months"],
-        "cleaned": notes["num_of_month"] - notes["num_clean"] - rejected,
-    }
+    return {month: labelled_of(cohorts) for month, cohorts in found.items() if cohorts is not None}
 
 
 def labelled_of(cohorts: Artifact) -> Labelled:

@@ -28,9 +28,6 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Landed
     august["encounters"] += "2025-07-1,P2025-07-1,2025-07-06 10:00:00,2025-07-10 10:00:00,Medicine,Emergency,Home\n"
     august["encounters"] += "over,P-over,2025-07-30 10:00:00,2025-08-05 10:00:00,Medicine,Emergency,Expired\n"
     august["notes"] += note("hp-over", "over", "P-over", "hp", "2025-07-30 11:00:00")
-    # The end of the records is the last admission.
-    august["patients"] += "P-last,1950-01-01,F,White,Not Hispanic,Queens\n"
-    august["encounters"] += "last,P-last,2025-08-31 10:00:00,,Medicine,Emergency,\n"
     hospital.land("2025-08", **august)
     # August first: July is then labelled once, with it.
     for request in reversed(hospital.tick().runs):

@@ -38,9 +38,12 @@ days_and_what_follows as (
 end_of_data as (
     {% if var("splits") == "shares" -%}
     -- Every patient's dates are shifted by an amount of their own: the end of the records is nobody's.
-    select cast(null as timestamp) as last_admit_time
+    select cast(null as timestamp) as end_time
+    {%- elif var("records_until") -%}
+    -- Known of dated exports: after a last admission nobody may have come for days.
+    select cast('{{ var("records_until") }}' as timestamp) as end_time
     {%- else -%}
-    select min(last_admit_time) as last_admit_time
+    select min(last_admit_time) as end_time
     from days_and_what_follows
     where next_day is null or (next_day - admit_day > 90 and num_later * 1000 <= num_all)
     {%- endif %}
@@ -89,7 +92,7 @@ joined as (
         encounters.discharge_time + interval '{{ var("readmission_days") }} days' as window_end,
         readmitted.readmit_time,
         patients.death_date,
-        coalesce(patients.follow_up_end, end_of_data.last_admit_time) as follow_up_end,
+        coalesce(patients.follow_up_end, end_of_data.end_time) as follow_up_end,
         case when readmitted.readmit_time is null then 0 else 1 end as label,
         {{ study_window("inpatient", "encounters.discharge_time") }} as study_window,
         encounters.discharge_time is not null as encounter_has_ended,

@@ -52,6 +52,13 @@ class LandingArea:
         files, root = fsspec.core.url_to_fs(place)
         return LandingArea(files=files, root=root.rstrip("/"))
 
+    @property
+    def missing(self) -> str | None:
+        """That there is nothing by this name, which a listing does not tell from an empty folder; None where there is."""
+        if self.files.exists(self.root):
+            return None
+        return f"{self.root}: nothing is there, or it cannot be read. Look at 'operate.landing', the mount and the permissions."
+
     def listings(self, month: str | None = None) -> dict[str, Listing]:
         """Every month that there is, by one listing of the whole area; or one month alone."""
         # Object stores remember listings, and what was remembered is not what has landed since.

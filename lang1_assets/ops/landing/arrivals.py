@@ -82,9 +82,10 @@ def look_again(area: LandingArea, listing: Listing, before: Arrival | None, sett
     try:
         manifest = read_manifest(area.read_manifest(listing.month), listing.month)
         check_sizes(manifest, listing)
-    except (LandingError, FileNotFoundError) as error:
-        # Half-written perhaps, or the files follow: a problem only if it stays.
-        return replace(arrival, problem=str(error)) if has_settled else replace(arrival, waiting_for=str(error))
+    except (LandingError, OSError) as error:
+        # Half-written perhaps, or the files or the right to read them follow: a problem only if it stays, and this month's alone.
+        said = str(error) if isinstance(error, LandingError) else f"{listing.month}/{MANIFEST_FILE}: {error}"
+        return replace(arrival, problem=said) if has_settled else replace(arrival, waiting_for=said)
     return replace(arrival, content=manifest.content, covers_until=manifest.covers_until.isoformat())
 
 

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -96,6 +96,10 @@ def read_day(value: Any, month: str, problems: list[str]) -> date:
         return day_after(month)
     if day <= first_day(month):
         problems.append(f"field 'covers_until' is {day}, expected a day after {first_day(month)}")
+    # Believed, a mistyped year would make labels ripe that nobody can know. In the far east tomorrow has begun.
+    latest = max(day_after(month), datetime.now(UTC).date() + timedelta(days=1))
+    if day > latest:
+        problems.append(f"field 'covers_until' is {day}, which is yet to come; expected a day up to {latest}")
     return day
 
 

@@ -1,6 +1,6 @@
 import contextlib
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,13 @@ def test_what_may_be_left_out() -> None:
     assert read_manifest(manifest(covers_until="2024-04-15", month="2024-02"), "2024-02").covers_until.day == 15
 
 
+def test_a_month_that_is_yet_to_come_ends_with_itself() -> None:
+    """So are those of the embedded hospital."""
+    assert read_manifest(manifest(month="2525-02"), "2525-02").covers_until == date(2525, 3, 1)
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    assert read_manifest(manifest(covers_until=str(tomorrow)), "2025-02").covers_until == tomorrow
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -75,6 +82,7 @@ def test_what_may_be_left_out() -> None:
         (manifest(covers_until="soon"), "field 'covers_until' is 'soon'"),
         (manifest(covers_until=20250301), "field 'covers_until' is 20250301"),
         (manifest(covers_until="2025-02-01"), "expected a day after 2025-02-01"),
+        (manifest(covers_until="2525-03-01"), "'covers_until' is 2525-03-01, which is yet to come"),
         (manifest(fiels=[]), "unknown field 'fiels'"),
     ],
 )

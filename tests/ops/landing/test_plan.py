@@ -12,8 +12,20 @@ from hypothesis import strategies as st
 
 from lang1_assets.ops.landing.arrivals import Arrival
 from lang1_assets.ops.landing.months import day_after
-from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, EXPORT, Evaluated, Labelled, Refused, State, Taken, due
-from lang1_assets.ops.landing.ripeness import Covered, ripeness
+from lang1_assets.ops.landing.plan import (
+    COHORTS,
+    EVALUATION,
+    EXPORT,
+    Evaluated,
+    Exports,
+    Labelled,
+    Refused,
+    State,
+    Taken,
+    choices,
+    due,
+    needed_again,
+)
 
 DAYS = {"readmission": 30, "mortality": 0}
 MONTHS = ("2025-01", "2025-02", "2025-03", "2025-04")
@@ -47,7 +59,8 @@ class Hospital:
         self.land(month, f"corrupt {self.clock}")
 
     def due(self) -> list[Any]:
-        taken = {month: one.listing for month, one in self.state.taken.items()}
+        needed = needed_again(self.state, DAYS)
+        taken = {month: one.listing for month, one in self.state.taken.items() if month not in needed}
         arrived = {month: one for month, one in self.area.items() if taken.get(month) != one.listing}
         return due(self.state, arrived, DAYS)
 
@@ -76,15 +89,17 @@ class Hospital:
         taken = Taken(
             content=str(arrival.content),
             covers_until=date.fromisoformat(str(arrival.covers_until)),
-            revision=before.revision + 1 if before else 1,
+            revision=1 if before is None else before.revision + (before.key != arrival.key),
             listing=arrival.listing,
         )
         self.state = replace(self.state, taken={**self.state.taken, month: taken})
         return True
 
     def label(self, month: str) -> bool:
-        covered = {m: Covered(content=t.content, covers_until=t.covers_until) for m, t in self.state.taken.items()}
-        ripe, taken = ripeness(month, covered, DAYS), self.state.taken[month]
+        taken, before = self.state.taken[month], self.state.labelled.get(month)
+        ripe = Exports.of(self.state.taken).to_be_made_with(month, before.key if before else None, DAYS)
+        if ripe is None:
+            return before is not None
         self.clock += 1
         made = Labelled(
             key=taken.key,
@@ -279,13 +294,50 @@ def test_what_was_deleted_after_its_time_is_not_made_again() -> None:
     taken = {month: replace(one, has_files=False) for month, one in hospital.state.taken.items()}
     hospital.state = replace(hospital.state, taken=taken)
     assert hospital.due() == []
-    # A later month that is corrected has no files of January to be joined to.
+    # A later month that is corrected has no files of January to be joined to, and they no longer lie where they landed.
+    hospital.area = {}
     hospital.land("2025-03", "three, corrected")
     hospital.work()
     assert hospital.due() == []
     # Its cohorts are still there, and a new model is asked about them.
     hospital.state = replace(hospital.state, in_service={"joint": "another"})
     assert [(work.month, work.steps) for work in hospital.due()] == [(month, (EVALUATION,)) for month in MONTHS[:3]]
+
+
+def without_files(hospital: Hospital) -> None:
+    taken = {month: replace(one, has_files=False) for month, one in hospital.state.taken.items()}
+    hospital.state = replace(hospital.state, taken=taken)
+
+
+def test_what_was_deleted_is_fetched_again_where_it_is_needed_and_still_there() -> None:
+    months = {"2025-01": "one", "2025-02": "two", "2025-03": "three, corrected"}
+    hospital = in_order(months | {"2025-03": "three"})
+    without_files(hospital)
+    assert hospital.due() == []
+    hospital.land("2025-03", "three, corrected")
+    hospital.finish()
+    assert hospital.outcome == in_order(months).outcome
+    assert hospital.state.taken["2025-01"].revision == 1
+
+
+def test_a_late_month_is_labelled_without_what_was_deleted() -> None:
+    hospital = in_order({"2025-02": "two", "2025-03": "three"})
+    without_files(hospital)
+    hospital.area = {}
+    hospital.land("2025-01", "one")
+    hospital.finish()
+    made = hospital.state.labelled["2025-01"]
+    assert (made.followed_by, made.unripe) == ({}, {"readmission"})
+    assert hospital.scored["2025-01", "model", made.fingerprint] == 1
+
+
+def test_what_cannot_be_taken_does_not_hold_up_what_follows() -> None:
+    hospital = in_order({"2025-01": "one", "2025-02": "two"})
+    hospital.land("2025-01", "one, corrected")
+    hospital.state = replace(hospital.state, in_service={"joint": "another"})
+    (first, second) = choices(hospital.state, {"2025-01": hospital.area["2025-01"]}, DAYS)
+    assert [work.steps for work in first] == [(EXPORT, COHORTS, EVALUATION), (EVALUATION,)]
+    assert [work.steps for work in second] == [(EVALUATION,)]
 
 
 @pytest.mark.parametrize("num_months", [1200])
