@@ -42,8 +42,14 @@ OUTAGES = (
     "server closed the connection",
     "Connection reset",
     "timeout expired",
+    "Connection timed out",
+    # Name and address of a container go when it is stopped.
+    "could not translate host name",
+    "No route to host",
+    "Network is unreachable",
 )
-"""How libpq says that a server is not there at the moment; a wrong password or name is said at once."""
+"""How libpq says that a server is not there at the moment. A wrong password or database is said at once; a wrong host looks like
+one that is away."""
 
 TRIES = 5
 ASKED_AGAIN = ("get_", "has_", "fetch_", "check_", "can_", "claim_", "free_", "handle_run_event", "add_run_tags")

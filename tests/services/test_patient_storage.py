@@ -14,6 +14,13 @@ from lang1_assets.services.postgres import DAGSTER, MLFLOW
 from tests.services.test_supervisor import free_port
 
 REFUSED = 'connection to server at "127.0.0.1", port 1 failed: Connection refused'
+AWAY = (
+    'could not translate host name "postgres" to address: Temporary failure in name resolution',
+    'connection to server at "10.0.0.2", port 5432 failed: No route to host',
+    'connection to server at "10.0.0.2", port 5432 failed: Network is unreachable',
+    'connection to server at "10.0.0.2", port 5432 failed: Connection timed out',
+)
+"""Of a container or pod that is stopped: its name and address go with it."""
 STARTING = 'connection to server at "127.0.0.1", port 1 failed: FATAL:  the database system is starting up'
 
 
@@ -44,6 +51,11 @@ def test_a_server_that_starts_again_is_waited_for(database: str, caplog: pytest.
     assert [record.message for record in caplog.records] == [
         "PostgreSQL does not answer; waiting for up to 120 seconds"
     ]
+
+
+@pytest.mark.parametrize("error", AWAY)
+def test_a_container_that_is_stopped_is_waited_for(error: str) -> None:
+    assert connect_patiently(Dialect(error), None, (), {"dbname": DAGSTER}).dbname == DAGSTER
 
 
 def test_what_waiting_does_not_mend_is_said_at_once() -> None:
