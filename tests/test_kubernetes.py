@@ -9,9 +9,13 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.instance.ref import InstanceRef
+from dagster._serdes import deserialize_value, serialize_value
 
 from lang1_assets.ops.audit.keys import KEY_VARIABLE
 from lang1_assets.services import executor
+from lang1_assets.services.patient_storage import PatientEventLog, PatientRunStorage
+from tests.postgres_server import running_server, server_programs
 
 FOLDER = Path(__file__).parents[1] / "infra" / "kubernetes"
 VERSION = "1.31"
@@ -49,6 +53,41 @@ def test_pods_have_no_rights_are_limited_and_asked_after() -> None:
         assert container["livenessProbe"]
         assert container["readinessProbe"]
         assert re.search(r":\d+\.\d+", container["image"]), "pinned"
+
+
+def test_no_pod_goes_past_the_image_s_entry() -> None:
+    """It sets the umask: `command` would take its place."""
+    for held in (held for _, held in documents() if held["kind"] == "Deployment"):
+        (container,) = held["spec"]["template"]["spec"]["containers"]
+        assert "command" not in container, held["metadata"]["name"]
+        assert container["args"][0] in ("mlflow", "dask")
+
+
+def test_what_lies_outside_can_be_reached_once_its_address_is_filled_in() -> None:
+    out = [
+        (block["ipBlock"]["cidr"], {port["port"] for port in rule["ports"]})
+        for _, held in documents()
+        if held["kind"] == "NetworkPolicy"
+        for rule in held["spec"].get("egress", [])
+        for block in rule["to"]
+        if "ipBlock" in block
+    ]
+    readme = (FOLDER / "README.md").read_text()
+    assert all(cidr.removesuffix("/32") in readme for cidr, _ in out), "a person is told what to replace"
+    ports = set().union(*(held for _, held in out))
+    assert values()["postgresql"]["service"]["port"] in ports
+    assert {443, 587} <= ports, "Slack, mail"
+
+
+def test_the_web_server_s_port_needs_no_rights_and_is_the_one_that_is_let_in_and_asked() -> None:
+    webserver = values()["dagsterWebserver"]
+    port = webserver["service"]["port"]
+    assert port >= 1024
+    assert webserver["readinessProbe"]["httpGet"]["port"] == port, "the chart's own is 80"
+    policies = {held["metadata"]["name"]: held["spec"] for _, held in documents() if held["kind"] == "NetworkPolicy"}
+    (rule,) = policies["people-through-the-ingress"]["ingress"]
+    assert [held["port"] for held in rule["ports"]] == [port]
+    assert f"`dagster-dagster-webserver` ({port})" in (FOLDER / "README.md").read_text()
 
 
 def test_nothing_can_be_reached_but_through_the_ingress() -> None:
@@ -116,6 +155,47 @@ def test_dagster_takes_what_its_chart_would_make_of_the_launcher_s_values() -> N
     for volume in deployment["volumes"]:
         # An unknown key is an error here, and would be a pod that never starts there.
         assert k8s_model_from_dict(client.V1Volume, snake_case(volume)).name == volume["name"]
+
+
+def of_the_chart(server: dict[str, str], held: dict[str, Any]) -> str:
+    """A `dagster.yaml` as the chart writes it: three storages, then what `additionalInstanceConfig` holds."""
+    config = {
+        "postgres_db": {
+            "username": server["LANG1_POSTGRES_USER"],
+            "password": {"env": "DAGSTER_PG_PASSWORD"},
+            "hostname": server["LANG1_POSTGRES_HOST"],
+            "db_name": server["LANG1_POSTGRES_DATABASE"],
+            "port": int(server["LANG1_POSTGRES_PORT"]),
+            "params": {},
+            "scheme": held["postgresql"]["postgresqlScheme"],
+        }
+    }
+    storages = {
+        "schedule_storage": ("dagster_postgres.schedule_storage", "PostgresScheduleStorage"),
+        "run_storage": ("dagster_postgres.run_storage", "PostgresRunStorage"),
+        "event_log_storage": ("dagster_postgres.event_log", "PostgresEventLogStorage"),
+    }
+    text = {name: {"module": module, "class": made, "config": config} for name, (module, made) in storages.items()}
+    return yaml.safe_dump(text | {"telemetry": {"enabled": False}}) + yaml.safe_dump(held["additionalInstanceConfig"])
+
+
+@pytest.mark.skipif(server_programs() is None, reason="no PostgreSQL server on this machine")
+def test_every_process_of_the_chart_waits_for_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_server(tmp_path / "server") as server:
+        monkeypatch.setenv("DAGSTER_PG_PASSWORD", server["LANG1_POSTGRES_PASSWORD"])
+        (tmp_path / "dagster.yaml").write_text(of_the_chart(server, values()))
+        with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+            assert isinstance(instance.event_log_storage, PatientEventLog)
+            assert isinstance(instance.run_storage, PatientRunStorage)
+            run = instance.add_run(dg.DagsterRun(job_name="demo"))
+            # As a run's pod gets it: in its arguments.
+            handed_on = serialize_value(instance.get_ref())
+        with dg.DagsterInstance.from_ref(deserialize_value(handed_on, InstanceRef)) as in_pod:
+            assert isinstance(in_pod.event_log_storage, PatientEventLog)
+            in_pod.report_run_canceled(run)
+            held = in_pod.get_run_by_id(run.run_id)
+            assert held is not None
+            assert held.status == dg.DagsterRunStatus.CANCELED
 
 
 def snake_case(held: Any) -> Any:
