@@ -14,11 +14,12 @@ for name in lang1_dagster lang1_mlflow; do
 done
 export PGPASSFILE
 
+# Of the home MLflow's container sees its own folder alone, which must be there before it starts.
 # Elsewhere than under LANG1_HOME it is somebody else's: on Kubernetes the chart's, which brings its own dagster.yaml.
 case "${DAGSTER_HOME:-}" in
     "${LANG1_HOME:-/lang1}"/*)
         if [ -w "${LANG1_HOME:-/lang1}" ]; then
-            mkdir -p "$DAGSTER_HOME"
+            mkdir -p "$DAGSTER_HOME" "${LANG1_HOME:-/lang1}/mlflow/artifacts"
             cp "${LANG1_DAGSTER_CONFIG:-/app/infra/dagster-server.yaml}" "$DAGSTER_HOME/.dagster.yaml.$$"
             mv "$DAGSTER_HOME/.dagster.yaml.$$" "$DAGSTER_HOME/dagster.yaml"
         fi

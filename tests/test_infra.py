@@ -158,6 +158,17 @@ def test_records_are_mounted_for_reading_alone(composed: dict[str, Any]) -> None
     assert with_records == {"code_server", "daemon"}
 
 
+def test_mlflow_sees_its_own_folder_alone_and_somebody_has_made_it(composed: dict[str, Any]) -> None:
+    """Whoever may log in can have it hand out any file that it sees."""
+    (held,) = composed["services"]["mlflow"]["volumes"]
+    assert (held["source"], held["target"], held["read_only"]) == ("home", "/lang1/mlflow", True)
+    assert held["volume"]["subpath"] == "mlflow"
+    makes_it = composed["services"]["code_server"]
+    assert makes_it["environment"]["DAGSTER_HOME"].startswith("/lang1/"), "its entry makes folders of the home"
+    assert [volume["target"] for volume in makes_it["volumes"] if volume["source"] == "home"] == ["/lang1"]
+    assert composed["services"]["mlflow"]["depends_on"]["code_server"]["condition"] == "service_healthy"
+
+
 def test_services_of_the_containers_start_the_same_programs_as_those_of_one_machine(composed: dict[str, Any]) -> None:
     """Options that Dagster, MLflow and Dask no longer know would be found by the test of `lang1 serve` alone."""
     modules = [INFRA.parent / "lang1_assets" / "services" / name for name in ("lineup.py", "mlflow_server.py")]
@@ -360,6 +371,7 @@ def test_the_image_s_entry_leaves_the_chart_s_configuration_alone(tmp_path: Path
     run_entrypoint(tmp_path, environment | {"DAGSTER_HOME": str(home / "serve" / "dagster")})
     copied = (home / "serve" / "dagster" / "dagster.yaml").read_text()
     assert copied == (INFRA / "dagster-server.yaml").read_text()
+    assert (home / "mlflow" / "artifacts").is_dir(), "MLflow's container sees nothing else, and cannot make it"
 
 
 def test_dagster_reads_the_services_configuration(tmp_path: Path) -> None:
