@@ -169,6 +169,18 @@ def test_mlflow_sees_its_own_folder_alone_and_somebody_has_made_it(composed: dic
     assert composed["services"]["mlflow"]["depends_on"]["code_server"]["condition"] == "service_healthy"
 
 
+def test_runs_are_asked_to_save_before_the_daemon_s_container_ends(composed: dict[str, Any]) -> None:
+    daemon = composed["services"]["daemon"]
+    assert daemon["command"][:3] == ["python", "-m", "lang1_assets.services.container_daemon"]
+    assert {"postgres", "mlflow"} <= set(daemon["depends_on"]), "those end after it"
+
+
+def test_who_stops_runs_knows_their_processes(composed: dict[str, Any]) -> None:
+    daemon, webserver = (composed["services"][name] for name in ("daemon", "webserver"))
+    assert webserver["pid"] == "service:daemon"
+    assert webserver["hostname"] == daemon["hostname"], "a process of another host is never said to be gone"
+
+
 def test_services_of_the_containers_start_the_same_programs_as_those_of_one_machine(composed: dict[str, Any]) -> None:
     """Options that Dagster, MLflow and Dask no longer know would be found by the test of `lang1 serve` alone."""
     modules = [INFRA.parent / "lang1_assets" / "services" / name for name in ("lineup.py", "mlflow_server.py")]
