@@ -1,6 +1,7 @@
 """The containers' files, judged by the programs that will read them: Docker Compose, Caddy, PostgreSQL."""
 
 import base64
+import configparser
 import json
 import os
 import re
@@ -23,6 +24,8 @@ from lang1_assets.ops.audit.keys import KEY_VARIABLE, read_key
 from lang1_assets.services import mlflow_server
 from lang1_assets.services.certificates import make_certificates
 from lang1_assets.services.container_secrets import make_secrets
+from lang1_assets.services.lineup import CONFIGURATION, SAVED_BEFORE_SECONDS, dagster_configuration
+from lang1_assets.settings import PROFILE_FOLDER, load_settings
 from tests import postgres_server
 from tests.services.supervised import ANSWERING
 from tests.services.test_supervisor import free_port, until
@@ -179,6 +182,41 @@ def test_who_stops_runs_knows_their_processes(composed: dict[str, Any]) -> None:
     daemon, webserver = (composed["services"][name] for name in ("daemon", "webserver"))
     assert webserver["pid"] == "service:daemon"
     assert webserver["hostname"] == daemon["hostname"], "a process of another host is never said to be gone"
+
+
+def test_a_stopped_run_has_the_time_that_the_slowest_profile_needs_to_save(composed: dict[str, Any]) -> None:
+    profiles = sorted(PROFILE_FOLDER.glob("*.yaml"))
+    needed = max(load_settings(str(path)).launch.save_seconds for path in profiles) + SAVED_BEFORE_SECONDS
+    assert needed > 2_000
+    for name in ("dagster.yaml", "dagster-server.yaml"):
+        held = yaml.safe_load((INFRA / name).read_text())
+        assert held["run_monitoring"]["cancel_timeout_seconds"] >= needed, name
+    given = re.fullmatch(r"(\d+)m0s", composed["services"]["daemon"]["stop_grace_period"])
+    assert given is not None
+    assert int(given[1]) * 60 >= needed
+    for name in ("lang1.service", "lang1-containers.service"):
+        assert int(unit(name)["Service"]["TimeoutStopSec"]) >= needed, name
+    chart = yaml.safe_load((INFRA / "kubernetes" / "values.yaml").read_text())
+    assert chart["dagsterDaemon"]["runMonitoring"]["cancelTimeoutSeconds"] >= needed
+    of_pods = chart["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]["podSpecConfig"]
+    assert of_pods["termination_grace_period_seconds"] >= needed
+
+
+def test_the_services_of_one_machine_give_what_their_profile_says() -> None:
+    written, kept = yaml.safe_load(dagster_configuration(900)), yaml.safe_load(CONFIGURATION.read_text())
+    assert written["run_monitoring"].pop("cancel_timeout_seconds") == 900 + SAVED_BEFORE_SECONDS
+    assert kept["run_monitoring"].pop("cancel_timeout_seconds")
+    assert written == kept
+
+
+def test_services_that_were_stopped_stay_so() -> None:
+    assert unit("lang1.service")["Service"]["Restart"] == "on-failure", "`lang1 serve --stop` ends with 0"
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    read = configparser.ConfigParser(interpolation=None)
+    read.read(INFRA / "systemd" / name)
+    return read
 
 
 def test_services_of_the_containers_start_the_same_programs_as_those_of_one_machine(composed: dict[str, Any]) -> None:

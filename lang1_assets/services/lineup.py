@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,10 +16,13 @@ from lang1_assets.services.health import answers_grpc, answers_http, daemon_is_a
 from lang1_assets.services.passwords import kept_password
 from lang1_assets.services.run_workers import FOLDER_VARIABLE
 from lang1_assets.services.service import Service
+from lang1_assets.settings import load_settings
 from lang1_assets.settings.serve import Serve
 
 CONFIGURATION = Path(__file__).parents[2] / "infra" / "dagster-server.yaml"
 LOCATION_NAME = "lang1"
+SAVED_BEFORE_SECONDS = 300
+"""Beside `launch.save_seconds`, until Dagster calls a run that somebody stopped CANCELED: for its other steps to end."""
 HOST = "127.0.0.1"
 MLFLOW_CLIENT_VARIABLES = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}
 
@@ -70,16 +73,22 @@ class Places:
 
 
 def prepare(places: Places, serve: Serve) -> None:
-    """Folders and configuration as the services expect them; what the services keep stays."""
+    """Folders and configuration as the services and the profile want them; what the services keep stays."""
     for folder in (places.dagster, places.logs, places.secrets, places.run_workers, places.dask):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    shutil.copyfile(CONFIGURATION, places.dagster / "dagster.yaml")
+    (places.dagster / "dagster.yaml").write_text(dagster_configuration(load_settings().launch.save_seconds))
     places.workspace.write_text(
         "load_from:\n"
         f"  - grpc_server: {{host: {HOST}, port: {serve.code_server_port}, location_name: {LOCATION_NAME}}}\n"
     )
     for name in ("artifacts", "mlflow/artifacts"):
         (places.home / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def dagster_configuration(save_seconds: int) -> str:
+    """Dagster's `dagster.yaml`, by which a run that was stopped is not called CANCELED while its training saves."""
+    seconds = str(save_seconds + SAVED_BEFORE_SECONDS)
+    return re.sub(r"(?<=\bcancel_timeout_seconds: )\d+", seconds, CONFIGURATION.read_text())
 
 
 def all_services(places: Places, serve: Serve, environment: Mapping[str, str]) -> list[Service]:
