@@ -38,6 +38,20 @@ def process_tag() -> dict[str, str]:
     return {} if here is None else {PROCESS_TAG: str(here)}
 
 
+def process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> ProcessIdentity | None:
+    """The process that a run's tags name; None where none is known yet.
+
+    Dagster copies tags to a run that takes up another one: what both say is the earlier run's process, and so may be what the
+    later one says where the earlier one was deleted.
+    """
+    tag = run.tags.get(PROCESS_TAG, "")
+    if tag and run.parent_run_id is not None:
+        parent = instance.get_run_by_id(run.parent_run_id)
+        if parent is None or parent.tags.get(PROCESS_TAG) == tag:
+            return None
+    return ProcessIdentity.parse(tag)
+
+
 def find_dead_runs(instance: dg.DagsterInstance, say: Callable[[str], None]) -> set[str]:
     """Runs in progress whose process and whose steps' processes have ended."""
     return {
@@ -80,7 +94,7 @@ def close_dead_runs(instance: dg.DagsterInstance, run_ids: Iterable[str], say: C
 
 def worker_has_ended(instance: dg.DagsterInstance, run: dg.DagsterRun, say: Callable[[str], None]) -> bool:
     """Whether the process of a run is certainly gone. One that is seen alive is remembered, before its number is given again."""
-    known = ProcessIdentity.parse(run.tags.get(PROCESS_TAG, ""))
+    known = process_of(instance, run)
     if known is not None:
         gone = is_gone(known)
         # Of a launcher that knows where its workers are, the daemon is there, and waits no longer than run monitoring is told to.

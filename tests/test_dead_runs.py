@@ -67,13 +67,25 @@ def processes() -> Iterator[Processes]:
 
 
 def run_of(
-    instance: dg.DagsterInstance, pid: int | None, status: DagsterRunStatus = DagsterRunStatus.STARTED, **tags: str
+    instance: dg.DagsterInstance,
+    pid: int | None,
+    parent: str | None = None,
+    status: DagsterRunStatus = DagsterRunStatus.STARTED,
+    **tags: str,
 ) -> str:
-    """A run as the daemon starts it: its process is named in the event log."""
-    run = instance.add_run(dg.DagsterRun(job_name="demo", status=status, tags=tags))
+    """A run as the daemon starts it."""
+    run = instance.add_run(
+        dg.DagsterRun(job_name="demo", status=status, tags=tags, parent_run_id=parent, root_run_id=parent)
+    )
     if pid is not None:
-        instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
+        name_process(instance, run.run_id, pid)
     return run.run_id
+
+
+def name_process(instance: dg.DagsterInstance, run_id: str, pid: int) -> None:
+    """As the code server says it in the event log."""
+    run = instance.get_run_by_id(run_id)
+    instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
 
 
 def step_event(
@@ -146,8 +158,39 @@ def test_a_run_from_a_terminal(instance: dg.DagsterInstance, processes: Processe
     assert status_of(instance, here) == "STARTED"
 
 
+def test_a_run_that_takes_up_another_one_has_a_process_of_its_own(
+    instance: dg.DagsterInstance, processes: Processes
+) -> None:
+    """Dagster copies the tags of the run before."""
+    first, second = processes.start(), processes.start()
+    lost = run_of(instance, first.pid)
+    assert reap(instance)[0] == set()
+    kill(first)
+    assert reap(instance)[0] == {lost}
+    parent = instance.get_run_by_id(lost)
+    assert parent is not None
+    again = run_of(instance, None, lost, **parent.tags)
+    assert reap(instance)[0] == set(), "not known yet"
+    name_process(instance, again, second.pid)
+    assert reap(instance)[0] == set()
+    run = instance.get_run_by_id(again)
+    assert run is not None
+    assert run.tags[PROCESS_TAG] == str(identify(second.pid))
+    kill(second)
+    assert reap(instance)[0] == {again}
+
+
+def test_a_run_whose_parent_was_deleted_may_have_its_tags(instance: dg.DagsterInstance, processes: Processes) -> None:
+    gone = processes.start()
+    tags = {PROCESS_TAG: str(identify(gone.pid))}
+    kill(gone)
+    alive = processes.start()
+    name_process(instance, run_of(instance, None, "11111111-2222-3333-4444-555555555555", **tags), alive.pid)
+    assert reap(instance)[0] == set()
+
+
 def test_a_run_that_a_person_is_canceling_is_canceled(instance: dg.DagsterInstance, processes: Processes) -> None:
-    lost = run_of(instance, processes.killed().pid, DagsterRunStatus.CANCELING)
+    lost = run_of(instance, processes.killed().pid, status=DagsterRunStatus.CANCELING)
     assert reap(instance)[0] == {lost}
     assert status_of(instance, lost) == "CANCELED"
 
@@ -156,7 +199,7 @@ def test_a_run_that_a_person_is_canceling_is_canceled(instance: dg.DagsterInstan
 def test_runs_that_have_no_process_are_let_be(
     instance: dg.DagsterInstance, processes: Processes, status: DagsterRunStatus
 ) -> None:
-    run_of(instance, processes.killed().pid, status)
+    run_of(instance, processes.killed().pid, status=status)
     assert reap(instance) == (set(), "")
 
 

@@ -20,7 +20,7 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from lang1_assets.dead_runs import PROCESS_TAG
+from lang1_assets.dead_runs import PROCESS_TAG, process_of
 from lang1_assets.ops.process_identity import ProcessIdentity, identify, is_gone
 from lang1_assets.services import run_workers
 
@@ -86,7 +86,7 @@ class ProcessRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         worker = run_workers.find(self._folder, run.run_id)
         if worker is None:
             # A run from a terminal has its process in its tags; while that lives, nobody may say that it is dead.
-            process = ProcessIdentity.parse(run.tags.get(PROCESS_TAG, ""))
+            process = process_of(self._instance, run)
             if process is not None and not is_gone(process) and not was_replaced(process):
                 return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=str(process.pid))
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "no worker was registered for it")
