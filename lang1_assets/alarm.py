@@ -15,6 +15,7 @@ import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus
 
 from lang1_assets.dead_runs import KILLED, is_from_terminal
+from lang1_assets.lost_retries import GIVEN_UP, WILL_RETRY_TAG
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.settings import Settings
 
@@ -27,7 +28,6 @@ TOO_LONG = "maximum runtime"
 """In Dagster's own words when it ends a run, and not a person."""
 GONE = ("Detected run worker status", "from outside the execution context")
 """In the words of its run monitoring, and of a code server whose child was killed."""
-WILL_RETRY_TAG = "dagster/will_retry"
 RETRAIN = "look at the check's table; finetune again on newer notes, and model_in_service compares and decides"
 NEXT_STEPS = {
     "no_significant_drop": RETRAIN,
@@ -73,12 +73,21 @@ def why_quiet(instance: dg.DagsterInstance, run: dg.DagsterRun, failure: dg.Dags
         return "from a terminal, which tells it itself"
     if was_canceled_by_person(instance, run.run_id):
         return "a person canceled it"
-    if run.tags.get(WILL_RETRY_TAG, "").lower() == "true":
+    # The mark of a run that is given up may still be there: it is taken off after this event.
+    if is_tried_again(run) and not is_given_up(failure):
         return "it is tried again; the last try is told"
     backfill = run.tags.get(BACKFILL_TAG)
-    if backfill is not None and first_failed(instance, backfill) != run.run_id:
+    if backfill is not None and first_failed(instance, backfill, run.run_id) != run.run_id:
         return f"another run of backfill {backfill} failed before and was told"
     return None
+
+
+def is_tried_again(run: dg.DagsterRun) -> bool:
+    return run.tags.get(WILL_RETRY_TAG, "").lower() == "true"
+
+
+def is_given_up(failure: dg.DagsterEvent) -> bool:
+    return GIVEN_UP in (failure.message or "")
 
 
 def is_killed(failure: dg.DagsterEvent) -> bool:
@@ -91,11 +100,18 @@ def was_canceled_by_person(instance: dg.DagsterInstance, run_id: str) -> bool:
     return any(event is not None and TOO_LONG not in (event.message or "") for event in events)
 
 
-def first_failed(instance: dg.DagsterInstance, backfill: str) -> str | None:
-    """The run of a backfill that failed first: one message is enough for a hundred partitions with the same fault."""
+def first_failed(instance: dg.DagsterInstance, backfill: str, own: str) -> str | None:
+    """The run of a backfill that failed first and is told: one message is enough for a hundred partitions with the same fault.
+
+    Args:
+        own: a run that is to be told, whatever its mark says by now.
+    """
     failed = instance.get_run_records(dg.RunsFilter(tags={BACKFILL_TAG: backfill}, statuses=[DagsterRunStatus.FAILURE]))
-    earliest = min(failed, key=lambda record: (record.end_time or 0.0, record.storage_id), default=None)
-    return None if earliest is None else earliest.dagster_run.run_id
+    for record in sorted(failed, key=lambda record: (record.end_time or 0.0, record.storage_id)):
+        run = record.dagster_run
+        if run.run_id == own or not (is_tried_again(run) or was_canceled_by_person(instance, run.run_id)):
+            return run.run_id
+    return None
 
 
 def what_failed(failure: dg.DagsterEvent, steps: Sequence[dg.DagsterEvent]) -> list[str]:
@@ -105,6 +121,8 @@ def what_failed(failure: dg.DagsterEvent, steps: Sequence[dg.DagsterEvent]) -> l
         by_step = {event.step_key: exception_of(event) for event in steps}
         lines = [f"{step}: {error}" for step, error in by_step.items()]
         return lines[:MAX_LISTED] + ([f"and {len(lines) - MAX_LISTED} more"] if len(lines) > MAX_LISTED else [])
+    if is_given_up(failure):
+        return [GIVEN_UP]
     if is_killed(failure):
         return ["Its process was killed"]
     why = getattr(failure.event_specific_data, "failure_reason", None)

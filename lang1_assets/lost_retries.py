@@ -15,15 +15,22 @@ from dagster import DagsterRunStatus
 
 WILL_RETRY_TAG, RETRIED_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
 ASKED_TAG = "lang1/asked_again"
-"""Once is enough: a job that is gone is not retried, however often it is asked for."""
+"""Holds the run's own id: Dagster copies tags to the run that takes up another one.
+
+Once is enough: a job that is gone is not retried, however often it is asked for.
+"""
 PATIENCE = timedelta(minutes=1)
 """The daemon looks every few seconds."""
 OLDEST = timedelta(days=1)
 AGAIN = "Dagster was to start this run again and did not; it is asked once more"
+GIVEN_UP = "Dagster was to start this run again and did not, though it was asked twice"
 
 
 def find_lost_retries(instance: dg.DagsterInstance, now: datetime) -> list[dg.DagsterRun]:
-    """Runs that failed more than `PATIENCE` ago, are marked to be retried, and were not; those from a terminal never are."""
+    """Runs that failed, or were asked for, more than `PATIENCE` ago, are marked to be retried, and were not.
+
+    Those from a terminal never are.
+    """
     if not instance.run_retries_enabled:
         return []
     wanted = dg.RunsFilter(
@@ -32,15 +39,18 @@ def find_lost_retries(instance: dg.DagsterInstance, now: datetime) -> list[dg.Da
         updated_after=now - OLDEST,
         updated_before=now - PATIENCE,
     )
-    done = {RETRIED_TAG, ASKED_TAG}
     return [
-        run for run in instance.get_runs(wanted) if run.remote_job_origin is not None and not done & run.tags.keys()
+        run for run in instance.get_runs(wanted) if run.remote_job_origin is not None and RETRIED_TAG not in run.tags
     ]
 
 
 def ask_again(instance: dg.DagsterInstance, runs: list[dg.DagsterRun], say: Callable[[str], None]) -> None:
-    """Say once more that they failed, which the daemon then reads of runs that have."""
+    """Say once more that they failed, which the daemon then reads of runs that have; give up those that were asked for before."""
     for run in runs:
-        instance.add_run_tags(run.run_id, {ASKED_TAG: "true"})
-        instance.report_run_failed(run, AGAIN)
-        say(f"run {run.run_id}: {AGAIN}")
+        text = AGAIN if run.tags.get(ASKED_TAG) != run.run_id else GIVEN_UP
+        instance.add_run_tags(run.run_id, {ASKED_TAG: run.run_id})
+        instance.report_run_failed(run, text)
+        if text == GIVEN_UP:
+            # Afterwards: with each failure Dagster sets the mark anew. A backfill waits for what bears it.
+            instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
+        say(f"run {run.run_id}: {text}")

@@ -11,6 +11,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from lang1_assets.alarm import BACKFILL_TAG, LOOK_BACK, RETRAIN, RUN_AGAIN, failed_check_alarm, failed_run_alarm
 from lang1_assets.dead_runs import KILLED
+from lang1_assets.lost_retries import AGAIN, GIVEN_UP, WILL_RETRY_TAG
 from lang1_assets.resources.alerts import Alerts
 from tests.slack_webhook import Slack, running_webhook
 
@@ -224,10 +225,10 @@ def test_a_terminal_tells_itself_unless_it_was_killed(
 def test_a_run_that_is_tried_again_is_told_at_its_last_try(
     instance: dg.DagsterInstance, slack: Slack, runs_alarm: Sensor
 ) -> None:
-    report_failure(instance, "Detected run worker status FAILED.", **{"dagster/will_retry": "true"})
+    report_failure(instance, "Detected run worker status FAILED.", **{WILL_RETRY_TAG: "true"})
     runs_alarm.tick()
     assert texts(slack) == []
-    report_failure(instance, "Detected run worker status FAILED.", **{"dagster/will_retry": "false"})
+    report_failure(instance, "Detected run worker status FAILED.", **{WILL_RETRY_TAG: "false"})
     runs_alarm.tick()
     (text,) = texts(slack)
     assert "Its process was killed" in text
@@ -257,6 +258,52 @@ def test_a_backfill_that_fails_everywhere_is_told_once(
         runs_alarm.tick()
     assert len(texts(slack)) == 2
     assert f"Dagster: http://dagster/runs/{first} of backfill http://dagster/runs/b/abc" in texts(slack)[0]
+
+
+def test_of_a_backfill_the_first_failure_that_is_not_tried_again_is_told(
+    instance: dg.DagsterInstance, slack: Slack, runs_alarm: Sensor
+) -> None:
+    report_failure(instance, "x", **{BACKFILL_TAG: "abc", WILL_RETRY_TAG: "true"})
+    runs_alarm.tick()
+    assert texts(slack) == []
+    last = report_failure(instance, "x", **{BACKFILL_TAG: "abc", WILL_RETRY_TAG: "false"})
+    report_failure(instance, "x", **{BACKFILL_TAG: "abc", WILL_RETRY_TAG: "false"})
+    runs_alarm.tick()
+    (text,) = texts(slack)
+    assert f"Run {last}\n" in text
+
+
+def test_of_a_backfill_what_a_person_canceled_hides_no_failure(
+    instance: dg.DagsterInstance, slack: Slack, runs_alarm: Sensor
+) -> None:
+    origin = RemoteJobOrigin(ORIGIN, "demo")
+    status = dg.DagsterRunStatus.STARTED
+    made = instance.add_run(
+        dg.DagsterRun(job_name="demo", status=status, tags={BACKFILL_TAG: "abc"}, remote_job_origin=origin)
+    )
+    instance.report_run_canceling(made)
+    instance.report_run_failed(made, "Steps failed: ['pretrained_model'].")
+    failed = report_failure(instance, "x", **{BACKFILL_TAG: "abc"})
+    runs_alarm.tick()
+    (text,) = texts(slack)
+    assert f"Run {failed}\n" in text
+
+
+@pytest.mark.parametrize("backfill", [{}, {BACKFILL_TAG: "abc"}])
+def test_a_run_whose_retry_is_given_up_is_told(
+    instance: dg.DagsterInstance, slack: Slack, runs_alarm: Sensor, backfill: dict[str, str]
+) -> None:
+    """Also by an alarm that looks before the mark is taken off."""
+    run_id = report_failure(instance, "Detected run worker status FAILED.", **backfill, **{WILL_RETRY_TAG: "true"})
+    made = instance.get_run_by_id(run_id)
+    assert made is not None
+    instance.report_run_failed(made, AGAIN)
+    runs_alarm.tick()
+    assert texts(slack) == []
+    instance.report_run_failed(made, GIVEN_UP)
+    runs_alarm.tick()
+    (text,) = texts(slack)
+    assert f"\n{GIVEN_UP}\n" in text
 
 
 def test_a_slack_that_is_down_fails_no_sensor(

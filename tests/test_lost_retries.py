@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -9,15 +10,23 @@ from dagster import DagsterRunStatus
 from dagster._core.remote_origin import RemoteJobOrigin
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import filter_runs_to_should_retry
 
-from lang1_assets.lost_retries import RETRIED_TAG, WILL_RETRY_TAG, ask_again, find_lost_retries
+from lang1_assets.lost_retries import (
+    AGAIN,
+    ASKED_TAG,
+    GIVEN_UP,
+    RETRIED_TAG,
+    WILL_RETRY_TAG,
+    ask_again,
+    find_lost_retries,
+)
 from tests.services.test_run_launcher import ORIGIN
 
 RETRYING = {"run_retries": {"enabled": True, "max_retries": 3, "retry_on_asset_or_op_failure": False}}
 
 
-@pytest.fixture(scope="module")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster")), overrides=RETRYING) as made:
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=RETRYING) as made:
         yield made
 
 
@@ -54,7 +63,28 @@ def test_a_run_that_was_not_started_again_is_asked_for_once_more(instance: dg.Da
     assert [event.run_id for event in events.values()] == [lost]
     runs = [again for run_id in (lost, never) if (again := instance.get_run_by_id(run_id)) is not None]
     assert [again.run_id for again in filter_runs_to_should_retry(runs, instance)] == [lost]
-    assert found(instance, timedelta(minutes=2)) == set(), "once is enough"
+    assert found(instance, timedelta()) == set(), "the daemon has its minute again"
+
+
+def test_a_run_that_was_asked_for_in_vain_is_given_up(instance: dg.DagsterInstance) -> None:
+    """A job that was renamed is never retried, and Dagster marks it again with each failure."""
+    lost = failed(instance)
+    said: list[str] = []
+    for _ in range(2):
+        ask_again(instance, find_lost_retries(instance, datetime.now(UTC) + timedelta(minutes=2)), said.append)
+    assert said[-1] == f"run {lost}: {GIVEN_UP}"
+    run = instance.get_run_by_id(lost)
+    assert run is not None
+    assert run.tags[WILL_RETRY_TAG] == "false"
+    assert found(instance, timedelta(minutes=2)) == set()
+
+
+def test_a_run_that_takes_up_one_that_was_asked_for_is_asked_for_itself(instance: dg.DagsterInstance) -> None:
+    """Dagster copies the tags of the run before."""
+    again = failed(instance, **{ASKED_TAG: "11111111-2222-3333-4444-555555555555"})
+    said: list[str] = []
+    ask_again(instance, find_lost_retries(instance, datetime.now(UTC) + timedelta(minutes=2)), said.append)
+    assert said == [f"run {again}: {AGAIN}"]
 
 
 def test_without_retries_there_is_nothing_to_find() -> None:
