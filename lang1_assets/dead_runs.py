@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus
 
-from lang1_assets.ops.process_identity import ProcessIdentity, identify, is_gone, runs_the_same_program
+from lang1_assets.ops.process_identity import (
+    ProcessIdentity,
+    identify,
+    is_gone,
+    is_of_earlier_boot,
+    runs_the_same_program,
+)
 
 PROCESS_TAG = "lang1/process"
 """The identity of a run's process: from a terminal at once, otherwise from when it is first seen alive."""
@@ -129,6 +135,10 @@ def launched_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | 
 
 def has_working_steps(instance: dg.DagsterInstance, run: dg.DagsterRun, say: Callable[[str], None]) -> bool:
     """Whether a step goes on without its run: it keeps the accelerator, and what it makes is kept, so it is let be."""
+    known = process_of(instance, run)
+    if known is not None and is_of_earlier_boot(known):
+        # Numbers of then are anybody's now.
+        return False
     working: dict[str, int] = {}
     wanted = {DagsterEventType.STEP_WORKER_STARTED, *STEP_ENDS}
     for record in instance.get_records_for_run(run.run_id, of_type=wanted).records:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,16 @@ def test_a_step_that_goes_on_without_its_run_is_waited_for(instance: dg.DagsterI
     assert "tokens" not in said
     kill(step)
     assert reap(instance)[0] == {run_id}
+
+
+def test_no_step_outlives_a_start_of_the_machine(instance: dg.DagsterInstance, processes: Processes) -> None:
+    """Its number may be another Python's now."""
+    other = processes.start()
+    known = identify(other.pid)
+    assert known is not None
+    lost = run_of(instance, None, **{PROCESS_TAG: str(replace(known, boot="of-yesterday"))})
+    step_event(instance, lost, DagsterEventType.STEP_WORKER_STARTED, "pretrained_model", other.pid)
+    assert reap(instance)[0] == {lost}
 
 
 def test_its_place_in_the_pool_is_free_again(instance: dg.DagsterInstance, processes: Processes) -> None:

@@ -56,14 +56,20 @@ def identify(pid: int) -> ProcessIdentity | None:
     )
 
 
+def is_of_earlier_boot(process: ProcessIdentity) -> bool:
+    """Whether this machine was started anew since: then nothing of that time is there any more."""
+    here = identify(os.getpid())
+    assert here is not None
+    return process.host == here.host and process.boot != here.boot
+
+
 def is_gone(process: ProcessIdentity) -> bool | None:
     """Whether it has ended; None where that cannot be told from here: another machine's, or another container's."""
     here = identify(os.getpid())
     assert here is not None
     if process.host != here.host:
         return None
-    if process.boot != here.boot:
-        # The machine was started anew since.
+    if is_of_earlier_boot(process):
         return True
     if process.namespace != here.namespace or is_hidden(process.pid):
         return None
@@ -84,11 +90,26 @@ def is_hidden(pid: int) -> bool:
 
 
 def runs_the_same_program(pid: int) -> bool:
-    """Whether a process is this interpreter too, or may be: where its owner keeps that to himself, it is not said to be another."""
+    """Whether a process is this interpreter too, or may be: one of this user that does not let itself be looked at.
+
+    What another user keeps to himself is not ours.
+    """
     try:
         return os.readlink(PROC / str(pid) / "exe") == os.readlink(PROC / "self/exe")
+    except PermissionError:
+        return owner_of(pid) == os.geteuid()
     except OSError:
-        return True
+        # It has ended, or is the kernel's own.
+        return False
+
+
+def owner_of(pid: int) -> int | None:
+    """The effective user of a process; the owner of its folder may be root, where it does not let itself be looked at."""
+    try:
+        status = (PROC / str(pid) / "status").read_text()
+    except OSError:
+        return None
+    return next((int(line.split()[2]) for line in status.splitlines() if line.startswith("Uid:")), None)
 
 
 def stat_of(pid: int) -> list[str] | None:

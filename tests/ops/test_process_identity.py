@@ -5,15 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lang1_assets.ops import process_identity
 from lang1_assets.ops.process_identity import ProcessIdentity, identify, is_gone, runs_the_same_program
 
+NOBODY = 65534
 WORDS = st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_size=1)
 
 
@@ -92,6 +95,51 @@ def test_the_same_program_is_told_from_another(sleeper: subprocess.Popen[bytes])
             time.sleep(0.01)
         assert not runs_the_same_program(other.pid)
         other.kill()
+
+
+def answer_of_child(asked: Callable[[], bool]) -> bool:
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(asked())
+        except BaseException:
+            os._exit(2)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 1)
+    return bool(code)
+
+
+def parent_may_be_the_same_program() -> bool:
+    with pytest.raises(PermissionError):
+        os.readlink(f"/proc/{os.getppid()}/exe")
+    return runs_the_same_program(os.getppid())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user; root may look at everybody's")
+def test_what_another_user_keeps_to_himself_is_not_the_same_program() -> None:
+    def as_nobody() -> bool:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        return parent_may_be_the_same_program()
+
+    assert not answer_of_child(as_nobody)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user; root may look at everybody's")
+def test_what_this_user_keeps_to_himself_may_be_the_same_program() -> None:
+    """Who has changed his user does not let himself be looked at, not by his own child either."""
+
+    def as_nobody() -> bool:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        return answer_of_child(parent_may_be_the_same_program)
+
+    assert answer_of_child(as_nobody)
+
+
+def test_a_process_without_a_program_is_not_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel's own, of which root reads that there is none."""
+    (tmp_path / "7").mkdir()
+    monkeypatch.setattr(process_identity, "PROC", tmp_path)
+    assert not runs_the_same_program(7)
 
 
 @given(WORDS, WORDS, WORDS, st.integers(0), st.integers(0))
