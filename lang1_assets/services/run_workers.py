@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +91,9 @@ def end_all(folder: Path, seconds: float, is_hurried: Callable[[], bool]) -> lis
     """
     workers = all_running(folder)
     for worker in workers:
-        os.kill(worker.pid, signal.SIGTERM)
+        # One may end by itself since it was looked at.
+        with suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
     while any(worker.is_running for worker in workers) and time.monotonic() < deadline and not is_hurried():
         time.sleep(POLL_SECONDS)

@@ -86,6 +86,22 @@ def test_ending_asks_first_and_kills_what_stays(tmp_path: Path) -> None:
     assert time.monotonic() - before >= 1.0
 
 
+def test_one_that_ends_by_itself_keeps_nobody_from_ending_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = started(tmp_path, ["sleep", "60"])
+    ended = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    known = identify(ended.pid)
+    assert known is not None
+    ended.kill()
+    ended.wait()
+    (other,) = run_workers.all_running(tmp_path)
+    workers = [run_workers.Worker(run_id="0" * 8, process=known), other]
+    monkeypatch.setattr(run_workers, "all_running", lambda folder: workers)
+    assert run_workers.end_all(tmp_path, 10.0, lambda: False) == ["0" * 8, RUN]
+    assert process.wait(10) == -signal.SIGTERM
+
+
 def test_old_files_go_and_those_of_running_workers_stay(tmp_path: Path) -> None:
     process = started(tmp_path, ["sleep", "60"])
     path = tmp_path / f"{RUN}.worker"
