@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from lang1_assets.resources.launcher.jobs import LaunchError
 
 CONFIG_FILE = "job.json"
 LOG_FILE = "job.log"
@@ -28,20 +31,40 @@ class MetricsReader:
 
     How far it came is kept beside the file: rows that a job wrote while nobody followed it are handed on later, and none
     is handed on twice.
+
+    Raises:
+        LaunchError: what is kept is no number of bytes; from nothing else it can be told which rows were handed on.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._kept = path.with_name(path.name + ".read")
-        self._offset = int(self._kept.read_text()) if self._kept.exists() else 0
+        self._offset = self._written = self._read_offset()
 
     def hand_on(self, on_metrics: OnMetrics) -> None:
-        """Give the rows since the last time to `on_metrics`; they count as handed on when it returns."""
+        """Give the rows since the last time to `on_metrics`; they count as handed on when it returns.
+
+        Raises:
+            OSError: how far it came cannot be written down, which the next call tries again; the rows do not come again.
+        """
         rows, offset = self._new_rows()
         if rows:
             on_metrics(rows)
             self._offset = offset
-            self._kept.write_text(str(offset))
+        if self._offset != self._written:
+            write_whole(self._kept, str(self._offset))
+            self._written = self._offset
+
+    def _read_offset(self) -> int:
+        if not self._kept.exists():
+            return 0
+        text = self._kept.read_text().strip()
+        if not text.isdecimal():
+            raise LaunchError(
+                f"{self._kept}: expected the number of bytes of {self._path.name} whose rows were handed on, found {text[:20]!r}; "
+                "write 0 to have all of them handed on again, or the file's size for none"
+            )
+        return int(text)
 
     def _new_rows(self) -> tuple[list[dict[str, Any]], int]:
         if not self._path.exists():
@@ -51,6 +74,16 @@ class MetricsReader:
             whole, newline, _ = handle.read().rpartition(b"\n")
         rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
         return rows, self._offset + len(whole) + len(newline)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """All of it or nothing, also where the disk is full or the process is killed."""
+    beside = path.with_name(f".{path.name}.partial")
+    with open(beside, "w") as handle:
+        handle.write(text)
+        handle.flush()
+        os.fsync(handle.fileno())
+    beside.rename(path)
 
 
 def hand_on(readers: Sequence[tuple[MetricsReader, OnMetrics]]) -> None:

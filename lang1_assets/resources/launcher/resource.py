@@ -74,7 +74,10 @@ class TrainingLauncher(dg.ConfigurableResource):
             # other steps survive: without this, Ctrl-C ended one training and began the next.
             raise dg.Failure("not begun: the run was stopped", allow_retries=False)
         launch = launch or Launch()
-        readers = [(MetricsReader(work / METRICS_FILE), on_metrics), (MetricsReader(work / ALERTS_FILE), on_alerts)]
+        try:
+            readers = [(MetricsReader(work / METRICS_FILE), on_metrics), (MetricsReader(work / ALERTS_FILE), on_alerts)]
+        except LaunchError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
         # Dagster marks this as preview and says so at every launch; the version is pinned in the lock file.
         warnings.filterwarnings("ignore", message=".*expected_writer_count.*")
         with open_pipes_session(

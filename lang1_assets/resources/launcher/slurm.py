@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lang1_assets.resources.launcher.files import LOG_FILE
+from lang1_assets.resources.launcher.files import LOG_FILE, write_whole
 from lang1_assets.resources.launcher.jobs import LaunchError
 
 JOB_ID_FILE = "slurm_job_id"
@@ -108,9 +108,21 @@ class SlurmJob:
 
 
 def attach(work: Path, poll_seconds: float, save_seconds: float) -> SlurmJob | None:
-    """The job that an earlier process submitted for this folder, running, waiting or over; None when there is none."""
+    """The job that an earlier process submitted for this folder, running, waiting or over; None when there is none.
+
+    Raises:
+        LaunchError: its number cannot be read; it may still write into the folder.
+    """
     kept = work / JOB_ID_FILE
-    return SlurmJob(kept.read_text().strip(), work, poll_seconds, save_seconds) if kept.exists() else None
+    if not kept.exists():
+        return None
+    job_id = kept.read_text().strip()
+    if not job_id.isdecimal():
+        raise LaunchError(
+            f"{kept}: expected the number of a Slurm job, found {job_id[:20]!r}; end what `squeue --me --name={job_name(work)}` "
+            "lists with scancel, then remove the file"
+        )
+    return SlurmJob(job_id, work, poll_seconds, save_seconds)
 
 
 def submit(
@@ -130,7 +142,8 @@ def submit(
     kept = {key: value for key, value in environment.items() if not SECRET.search(key)}
     answer = slurm(*words, environment={**kept, "LANG1_PYTHON": sys.executable})
     job_id = answer.strip().splitlines()[-1].partition(";")[0]
-    (work / JOB_ID_FILE).write_text(job_id)
+    # Killed before, the next `submit` ends the job by its name.
+    write_whole(work / JOB_ID_FILE, job_id)
     return SlurmJob(job_id, work, poll_seconds, request.save_seconds)
 
 

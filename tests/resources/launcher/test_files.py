@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 
 from lang1_assets.resources.launcher.files import MetricsReader, last_line, reason_of
+from lang1_assets.resources.launcher.jobs import LaunchError
+from tests.full_disk import SmallDisk, small_disk  # noqa: F401
 
 
 def test_only_whole_lines_are_handed_on(tmp_path: Path) -> None:
@@ -44,6 +46,31 @@ def test_rows_that_could_not_be_handed_on_come_again(tmp_path: Path) -> None:
         reader.hand_on(tracking_is_down)
     reader.hand_on(received.extend)
     assert received == [{"step": 1}]
+
+
+def test_a_full_disk_while_it_is_written_down_hands_nothing_on_twice(
+    small_disk: SmallDisk,  # noqa: F811
+) -> None:
+    path, received = small_disk.folder / "metrics.jsonl", []
+    path.write_text('{"step": 1}\n')
+    reader = MetricsReader(path)
+    ballast = small_disk.fill()
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            reader.hand_on(received.extend)
+    assert not path.with_name("metrics.jsonl.read").exists(), "nothing that the next process cannot read"
+    ballast.unlink()
+    reader.hand_on(received.extend)
+    MetricsReader(path).hand_on(received.extend)
+    assert received == [{"step": 1}]
+
+
+@pytest.mark.parametrize("text", ["", "12x", "-1"])
+def test_what_cannot_be_read_is_named_and_nothing_is_guessed(tmp_path: Path, text: str) -> None:
+    kept = tmp_path / "metrics.jsonl.read"
+    kept.write_text(text)
+    with pytest.raises(LaunchError, match=rf"{kept}: expected the number of bytes of metrics\.jsonl .* found '{text}'"):
+        MetricsReader(tmp_path / "metrics.jsonl")
 
 
 def test_the_reason_is_the_job_s_own_last_line(tmp_path: Path) -> None:

@@ -205,6 +205,21 @@ def test_no_job_of_another_kind_starts_beside_one_in_the_queue(tmp_path: Path, l
     (tmp_path / slurm.JOB_ID_FILE).unlink()
 
 
+@pytest.mark.parametrize("kind", ["slurm", "local"])
+def test_a_number_that_cannot_be_read_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Without a number, Slurm's commands speak of every job, or of none."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / slurm.JOB_ID_FILE).write_text("")
+    launch = Launch(kind="slurm") if kind == "slurm" else Launch()
+    with pytest.raises(
+        dg.Failure, match=r"slurm_job_id: expected the number of a Slurm job, found ''; .*--name=lang1-"
+    ):
+        run_job(tmp_path, launch=launch)
+    assert not (tmp_path / "job.log").exists()
+
+
 def test_a_machine_without_slurm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LaunchError, match="there is no 'sbatch' on this machine"):
