@@ -12,6 +12,8 @@ from lang1_assets.settings import Settings, lang1_home
 if TYPE_CHECKING:
     import dagster as dg
 
+GO_ON = "Run the same command again to go on from there: what is finished is reused."
+
 
 def run_demo(settings: Settings, arguments: argparse.Namespace) -> int:
     code = run_job(settings, "demo", arguments.variant or settings.main_variant, show_results=True)
@@ -23,12 +25,14 @@ def put_in_service(settings: Settings) -> int:
     import dagster as dg
 
     from lang1_assets import definitions
+    from lang1_assets.agenda import was_interrupted
     from lang1_assets.dead_runs import process_tag
 
     job = definitions.defs.resolve_implicit_global_asset_job_def()
+    failed = []
     with dg.DagsterInstance.get() as instance:
-        results = [
-            job.execute_in_process(
+        for recipe in [recipe for recipe in settings.operate.recipes if recipe in settings.finetune.recipes]:
+            result = job.execute_in_process(
                 instance=instance,
                 asset_selection=[dg.AssetKey("model_in_service")],
                 partition_key=recipe,
@@ -36,10 +40,11 @@ def put_in_service(settings: Settings) -> int:
                 tags=process_tag(),
                 raise_on_error=False,
             )
-            for recipe in settings.operate.recipes
-            if recipe in settings.finetune.recipes
-        ]
-    return 0 if all(result.success for result in results) else 1
+            if was_interrupted(result):
+                return stopped()
+            if not result.success:
+                failed.append(f"model_in_service, {recipe}")
+    return say_failed(settings, "demo", failed) if failed else 0
 
 
 def run_corpus(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -64,17 +69,15 @@ def run_study(settings: Settings, arguments: argparse.Namespace) -> int:
         try:
             failed = run_agenda(settings, instance)
         except KeyboardInterrupt:
-            print("\nStopped. Run the same command again to go on from there: what is finished is reused.")
-            return 130
+            return stopped()
         except LaneLostError as error:
-            print(f"\nFAILED: {error}. Run the same command again to go on from there: what is finished is reused.")
-            return 1
+            return say_failed(settings, "study", [str(error)])
     minutes = (time.monotonic() - started) / 60
     if failed:
         print(
             f"\nFAILED: {'; '.join(entry.title for entry in failed)}. Everything else was made in {minutes:.1f} minutes."
         )
-        print("Run the same command again to go on from there: what is finished is reused.")
+        print(GO_ON)
         tell(settings, "study", [entry.title for entry in failed])
         return 1
     print(f"\nDone in {minutes:.1f} minutes.")
@@ -87,6 +90,7 @@ def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
     import dagster as dg
 
     from lang1_assets import definitions
+    from lang1_assets.agenda import was_interrupted
     from lang1_assets.dead_runs import close_dead_runs, find_dead_runs, process_tag
     from lang1_assets.leaderboard import asset_of
 
@@ -107,8 +111,10 @@ def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
                 tags=process_tag(),
                 raise_on_error=False,
             )
+            if was_interrupted(result):
+                return stopped()
             if not result.success:
-                return 1
+                return say_failed(settings, "score", [asset if partition is None else f"{asset}, {partition}"])
     print("The leaderboard: in Dagster (make ui), asset 'leaderboard'; in the report after 'make demo'")
     return 0
 
@@ -140,7 +146,7 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
     minutes = (time.monotonic() - started) / 60
     if not succeeded:
         print(f"\nFAILED after {minutes:.1f} minutes in {', '.join(map(str, failed)) or 'the run itself'}; see above.")
-        print("Run the same command again to go on from there: what is finished is reused.")
+        print(GO_ON)
         if not interrupted:
             tell(settings, f"{job} {variant}", sorted({str(step) for step in failed}))
         return 1
@@ -155,6 +161,19 @@ def is_interruption(event: dg.DagsterEvent) -> bool:
     """Whether a run ended by Ctrl-C or SIGTERM."""
     reason = getattr(event.event_specific_data, "failure_reason", None)
     return reason is not None and reason.value == "UNEXPECTED_TERMINATION"
+
+
+def stopped() -> int:
+    """By a person, whom nobody has to tell."""
+    print(f"\nStopped. {GO_ON}")
+    return 130
+
+
+def say_failed(settings: Settings, what: str, failed: list[str]) -> int:
+    print(f"\nFAILED: {'; '.join(failed)}.")
+    print(GO_ON)
+    tell(settings, what, failed)
+    return 1
 
 
 def tell(settings: Settings, what: str, failed: list[str]) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lang1_assets.services import mlflow_server
@@ -18,7 +19,7 @@ DAGSTER_PORT, MLFLOW_PORT = 3000, 5000
 
 
 def run_ui(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Dagster and MLflow until Ctrl-C; both end together."""
+    """Dagster and MLflow until Ctrl-C, SIGTERM, or the end of the terminal; both end together."""
     home = lang1_home()
     binaries = Path(sys.executable).parent
     database = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
@@ -27,21 +28,27 @@ def run_ui(settings: Settings, arguments: argparse.Namespace) -> int:
     (home / "mlflow").mkdir(exist_ok=True)
     # Set before they start: services of a shell's background job would inherit that SIGINT is ignored, and Dagster then
     # takes SIGTERM for it and never ends.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # `nohup` means what it says.
+    hangs_up = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, *hangs_up):
+        # No exception: a terminal that is closed hangs up twice, and the second one would come while the services are being ended.
+        signal.signal(number, lambda received, frame: asked.append(received))
     environment = os.environ | mlflow_server.ENVIRONMENT
     processes = [subprocess.Popen(command, env=environment, start_new_session=True) for command in (mlflow, dagster)]
     # Without its last part, MLflow opens experiments on a page of traces, which are of language models in use.
     mlflow_page = f"http://127.0.0.1:{MLFLOW_PORT}/#/experiments?workflowType=machine_learning"
     print(f"Dagster: http://127.0.0.1:{DAGSTER_PORT}   MLflow: {mlflow_page}   (Ctrl-C ends both)")
-    try:
-        while all(process.poll() is None for process in processes):
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        print("ending")
+    while not asked and all(process.poll() is None for process in processes):
+        time.sleep(0.5)
     for process in processes:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
+    # A second Ctrl-C waits for nobody.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # There may be no terminal any more.
+    with suppress(OSError):
+        print("ending", flush=True)
     return max(process.wait() for process in processes) and 1
 
 
