@@ -84,6 +84,7 @@ class Keeper:
         self._process.wait()
         wait_until_gone(self._process.pid)
         self._process, self.answers = None, False
+        self._say(f"{self.service.name}: has ended")
 
     def describe(self) -> dict[str, Any]:
         """What `processes.json` says; without a number while there is no process."""

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from lang1_assets.ops.process_identity import ProcessIdentity, is_gone
+from lang1_assets.ops.process_identity import ProcessIdentity, identify, is_gone
 from lang1_assets.services import run_workers
 from lang1_assets.services.groups import kill_group_of
 from lang1_assets.services.keeper import Keeper, Say, keep_short, open_log
@@ -24,6 +24,7 @@ from lang1_assets.services.service import Service
 from lang1_assets.settings.serve import Serve
 
 ROUND_SECONDS = 0.2
+LOOK_SECONDS = 0.02
 LEFT_BEHIND_SECONDS = 30.0
 LOG_SECONDS = 60.0
 STOPPED_FIRST = "daemon"
@@ -144,21 +145,24 @@ def end_left_behind(processes: Path, say: Say) -> None:
 
 @contextmanager
 def only_one(lock: Path) -> Iterator[IO[str]]:
-    """Hold a home's lock, which names this process.
+    """Hold a home's lock, which names this process as long.
 
     Raises:
         AlreadyRunningError: another one holds it.
     """
     with open(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunningError(f"these services run already, under process {handle.read().strip()}") from None
+        holder = try_to_lock(handle, fcntl.LOCK_EX)
+        if holder is not None:
+            raise AlreadyRunningError(f"these services run already, under process {holder}")
         handle.seek(0)
         handle.truncate()
-        handle.write(str(os.getpid()))
+        handle.write(str(identify(os.getpid())))
         handle.flush()
-        yield handle
+        try:
+            yield handle
+        finally:
+            # While it is held: another one may write its own name as soon as it is not.
+            os.truncate(lock, 0)
 
 
 def supervisor_of(lock: Path) -> int | None:
@@ -166,8 +170,22 @@ def supervisor_of(lock: Path) -> int | None:
     if not lock.exists():
         return None
     with open(lock) as handle:
+        return try_to_lock(handle, fcntl.LOCK_SH)
+
+
+def try_to_lock(handle: IO[str], kind: int) -> int | None:
+    """Lock a file, or find the process that holds it.
+
+    While no living process is named, whoever holds it is just starting or ending, or only looks who it is: that passes.
+    """
+    while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            return int(handle.read())
-    return None
+            handle.seek(0)
+            named = ProcessIdentity.parse(handle.read())
+            if named is not None and not is_gone(named):
+                return named.pid
+        else:
+            return None
+        time.sleep(LOOK_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -108,8 +108,3 @@ def has_step_twice(client: MlflowClient, run: Any) -> bool:
         return False
     steps = [metric.step for metric in client.get_metric_history(run.info.run_id, TRAIN_LOSS)]
     return len(steps) > len(set(steps))
-
-
-def not_materialized(events: Sequence[str], expected: Iterable[str]) -> list[str]:
-    """Assets of the job without a materialization in Dagster since the run began."""
-    return [f"lost in Dagster: {name}" for name in expected if name not in events]

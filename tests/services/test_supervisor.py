@@ -1,6 +1,7 @@
 """Services under a supervisor: started in order, started again whatever ends them, ended in order, nothing left."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from lang1_assets.cli.serve import serve
+from lang1_assets.ops.process_identity import identify
 from lang1_assets.services.keeper import Keeper, keep_short, open_log
 from lang1_assets.services.lineup import Places
 from lang1_assets.services.run_workers import command_of
@@ -70,6 +72,12 @@ def said(home: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
+def in_order(home: Path, *texts: str) -> bool:
+    """Whether the supervisor said each of them once, one after the other."""
+    lines = [line.partition(" ")[2] for line in said(home).splitlines()]
+    return [line for line in lines if line in texts] == list(texts)
+
+
 def test_services_start_in_order_come_back_and_end_in_order(tmp_path: Path) -> None:
     rows = [{"name": "base", "port": free_port()}, {"name": "daemon", "port": free_port(), "after": ["base"]}]
     with supervised(tmp_path, rows) as supervisor:
@@ -86,6 +94,7 @@ def test_services_start_in_order_come_back_and_end_in_order(tmp_path: Path) -> N
         base = answering(tmp_path, "base")
         supervisor.send_signal(signal.SIGTERM)
         assert supervisor.wait(60) == 0
+    assert in_order(tmp_path, "ending", "daemon: has ended", "base: has ended", "ended")
     assert not psutil.pid_exists(base)
     assert not psutil.pid_exists(second)
     assert not Places(home=tmp_path).processes.exists()
@@ -155,9 +164,10 @@ def test_what_does_not_end_is_killed_and_runs_end_before_what_they_need(tmp_path
         assert supervisor.wait(60) == 0
     assert worker.wait(10) == -signal.SIGTERM
     assert not psutil.pid_exists(stuck)
-    lines = said(tmp_path)
-    assert "stuck: does not end, killed" in lines
-    assert "run 00000000: its worker was ended" in lines
+    assert "stuck: does not end, killed" in said(tmp_path)
+    worker_ended = "run 00000000: its worker was ended; the next start takes it up again"
+    assert in_order(tmp_path, "ending", worker_ended, "stuck: has ended", "ended")
+    assert in_order(tmp_path, worker_ended, "base: has ended", "ended")
 
 
 def test_one_supervisor_a_home(tmp_path: Path) -> None:
@@ -167,6 +177,41 @@ def test_one_supervisor_a_home(tmp_path: Path) -> None:
         with pytest.raises(AlreadyRunningError, match=f"under process {os.getpid()}"), only_one(lock):
             pass
     assert supervisor_of(lock) is None
+
+
+def test_who_looks_while_a_supervisor_starts_finds_that_one(tmp_path: Path) -> None:
+    """It holds the lock a moment before it is named there, and who was killed before still is."""
+    earlier = subprocess.Popen(["sleep", "60"])
+    ended = str(identify(earlier.pid))
+    earlier.kill()
+    earlier.wait()
+    lock = tmp_path / "lock"
+    for text in ("", ended):
+        lock.write_text(text)
+        with open(lock, "r+") as handle, ThreadPoolExecutor(2) as threads:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            looks = threads.submit(supervisor_of, lock)
+            second = threads.submit(contextlib.ExitStack().enter_context, only_one(lock))
+            time.sleep(0.2)
+            assert not looks.done()
+            assert not second.done()
+            lock.write_text(str(identify(os.getpid())))
+            assert looks.result(10) == os.getpid()
+            assert isinstance(second.exception(10), AlreadyRunningError)
+        assert supervisor_of(lock) is None
+
+
+def test_who_only_looks_keeps_no_supervisor_from_starting(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.touch()
+    with open(lock) as reader, contextlib.ExitStack() as held, ThreadPoolExecutor(1) as threads:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        starting = threads.submit(held.enter_context, only_one(lock))
+        time.sleep(0.2)
+        assert not starting.done()
+        fcntl.flock(reader, fcntl.LOCK_UN)
+        starting.result(10)
+        assert supervisor_of(lock) == os.getpid()
 
 
 def keeper_of(tmp_path: Path, said_lines: list[str], **more: Any) -> Keeper:
