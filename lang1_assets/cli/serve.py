@@ -40,7 +40,7 @@ def serve(settings: Settings, places: Places) -> int:
         places.serve.mkdir(parents=True, exist_ok=True, mode=0o700)
         with only_one(places.lock):
             # Not before: what runs already has its configuration there.
-            prepare(places, settings.serve)
+            prepare(places, settings.serve, settings.launch.save_seconds)
             services = all_services(places, settings.serve, os.environ)
             supervisor = Supervisor(places, services, settings.serve, settings.launch.save_seconds + EXTRA_SAVE_SECONDS)
             print(f"starting {len(services)} services; logs: {places.logs}", flush=True)

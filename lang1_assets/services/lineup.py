@@ -16,7 +16,6 @@ from lang1_assets.services.health import answers_grpc, answers_http, daemon_is_a
 from lang1_assets.services.passwords import kept_password
 from lang1_assets.services.run_workers import FOLDER_VARIABLE
 from lang1_assets.services.service import Service
-from lang1_assets.settings import load_settings
 from lang1_assets.settings.serve import Serve
 
 CONFIGURATION = Path(__file__).parents[2] / "infra" / "dagster-server.yaml"
@@ -72,11 +71,11 @@ class Places:
         return self.serve / "lock"
 
 
-def prepare(places: Places, serve: Serve) -> None:
+def prepare(places: Places, serve: Serve, save_seconds: int) -> None:
     """Folders and configuration as the services and the profile want them; what the services keep stays."""
     for folder in (places.dagster, places.logs, places.secrets, places.run_workers, places.dask):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (places.dagster / "dagster.yaml").write_text(dagster_configuration(load_settings().launch.save_seconds))
+    (places.dagster / "dagster.yaml").write_text(dagster_configuration(save_seconds))
     places.workspace.write_text(
         "load_from:\n"
         f"  - grpc_server: {{host: {HOST}, port: {serve.code_server_port}, location_name: {LOCATION_NAME}}}\n"
