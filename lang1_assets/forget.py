@@ -122,7 +122,7 @@ def forget(
     from lang1_assets.ops.forgetting import subjects as people
 
     home = lang1_home()
-    with people.one_at_a_time(home):
+    with people.one_at_a_time(home), people.nothing_is_made(home):
         asked = requests.begin(home, subjects, absent_too=absent_too, now=datetime.now(UTC))
         say(f"{len(asked['subjects'])} people are on the list; no run brings them back from here on")
         requests.take_out(home, asked, say)

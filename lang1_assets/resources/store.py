@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 from dagster import ConfigurableResource
 
 from lang1_assets.ops.audit.attempts import Place
+from lang1_assets.ops.forgetting.subjects import nobody_forgets
 from lang1_assets.resources.audit import Trail, trail_of
 
 MANIFEST = "artifact.json"
@@ -123,6 +124,9 @@ class ArtifactStore(ConfigurableResource):
                 corrected message is no reason to lose it. What is finished is still made again by new code. Where more than
                 the code has changed, it is set aside, and taken up again with the settings it was begun with.
             on_wait: told when another process is making the same artifact, and what becomes of older half-made work.
+
+        Raises:
+            ForgettingError: it is not up to date, and people are being forgotten in this home, or were when that was cut off.
         """
         sources = {item.name: item.fingerprint for item in inputs}
         plan = {
@@ -137,16 +141,24 @@ class ArtifactStore(ConfigurableResource):
             found = self.find(name)
             if found is not None and found.fingerprint == fingerprint and not force:
                 return replace(found, audit_row=trail.reused())
-            work = self.path(name + ".partial")
-            fresh = force and found is not None
-            if goes_on_over_new_code and not fresh:
-                set_others_aside(work, plan, on_wait)
-                if differs_in_code_alone(work, plan):
-                    on_wait(f"{name}: going on with what older code began; remove {work} to begin again")
-                    _write_durably(work / PLAN, json.dumps({**plan, "fingerprint": fingerprint}, indent=1, default=str))
-            with trail.making() as attempt:
-                made = self._make(name, make, plan, fingerprint, fresh)
-            return replace(made, audit_row=attempt.made(made.summary))
+            with self._nobody_forgets():
+                work = self.path(name + ".partial")
+                fresh = force and found is not None
+                if goes_on_over_new_code and not fresh:
+                    set_others_aside(work, plan, on_wait)
+                    if differs_in_code_alone(work, plan):
+                        on_wait(f"{name}: going on with what older code began; remove {work} to begin again")
+                        _write_durably(
+                            work / PLAN, json.dumps({**plan, "fingerprint": fingerprint}, indent=1, default=str)
+                        )
+                with trail.making() as attempt:
+                    made = self._make(name, make, plan, fingerprint, fresh)
+                return replace(made, audit_row=attempt.made(made.summary))
+
+    def _nobody_forgets(self) -> AbstractContextManager[None]:
+        """Of the home whose `artifacts/PROFILE` the root is; elsewhere nobody is forgotten."""
+        folder = Path(self.root).parent
+        return nobody_forgets(folder.parent) if folder.name == "artifacts" else nullcontext()
 
     def _trail(self, name: str, fingerprint: str, inputs: Mapping[str, str]) -> Trail:
         place = Place(manifest=self.path(name) / MANIFEST, lock=_lock_file(self.path(name)))

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
@@ -181,6 +181,47 @@ def one_at_a_time(home: Path) -> Iterator[None]:
                 f"{home}: another process is forgetting people here; wait until it has ended"
             ) from None
         yield
+
+
+@contextmanager
+def nobody_forgets(home: Path) -> Iterator[None]:
+    """Keep requests to forget waiting while something is made: it may have read what a search of the home does not find yet.
+
+    Raises:
+        ForgettingError: people are being forgotten, or were when it was interrupted.
+    """
+    with _making(home) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ForgettingError(
+                f"{home}: people are being forgotten here; wait until that has ended, and start the run again"
+            ) from None
+        require_nothing_unfinished(home)
+        yield
+
+
+@contextmanager
+def nothing_is_made(home: Path) -> Iterator[None]:
+    """Keep every artifact of the home from being made.
+
+    Raises:
+        ForgettingError: one is being made.
+    """
+    with _making(home) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ForgettingError(
+                f"{home}: a run is making something here and may bring rows back; wait until it has ended, or stop it, then "
+                "ask again"
+            ) from None
+        yield
+
+
+def _making(home: Path) -> IO[str]:
+    """Locked by many who make something, or by the one who forgets; for both it is opened for writing, as NFS wants it."""
+    return os.fdopen(os.open(forgotten_folder(home) / "making.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+")
 
 
 def _write_private(path: Path, text: str) -> None:
