@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from lang1_assets.ops.forgetting.artifacts import MANIFEST, UNFINISHED_NAME, Folder, find_folders
-from lang1_assets.ops.forgetting.removal import nobody_makes, note_sizes, remove_folder
+from lang1_assets.ops.forgetting.removal import nobody_makes, put_in_place, remove_folder
 
 LANDED_FILES, SUPERSEDED, JOB_LOGS, GENERATIONS = "landed_files", "superseded", "job_logs", "generations"
 RULES = (LANDED_FILES, SUPERSEDED, JOB_LOGS, GENERATIONS)
@@ -133,8 +133,7 @@ def _remove(path: Path, write_down: Callable[[], None]) -> None:
     if path.is_file():
         with nobody_makes(path.parent):
             write_down()
-            path.unlink()
-            note_sizes(path.parent)
+            put_in_place(path.parent, {path: None})
     elif path.name == "compute_logs":
         write_down()
         shutil.rmtree(path)

@@ -1,6 +1,7 @@
 """What becomes of each artifact that holds people who are forgotten, and which models had seen them.
 
 REMOVE   it holds their rows or text; the next run makes it again without them
+THIN     a landed month: their rows go, and every file that nobody can be looked for in
 RENAME   an evaluation: its rows stay, so that its numbers do; their ids become names that nothing leads back from
 (model)  weights are neither removed nor changed: who had been seen is written down, and marked where models are registered
 """
@@ -16,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lang1_assets.ops.forgetting.search import RESOURCES, TABLES, FoundRows, Identifiers, find_in_folder
+from lang1_assets.ops.forgetting.search import TABLES, FoundRows, Identifiers, ends_in, find_in_folder
 
 MANIFEST, PLAN = "artifact.json", "plan.json"
 """As the store of artifacts names them."""
@@ -158,13 +159,16 @@ def _fate(folder: Folder, folders: Sequence[Folder], searched: Mapping[Path, Seq
 
 
 def _fate_of_month(folder: Folder, found: Sequence[FoundRows]) -> Fate:
-    """What cannot be searched, as X12 segments, goes as a whole: materialized again, it is fetched again."""
-    files = [file for file in folder.path.rglob("*") if file.is_file() and file.suffix != ".json"]
-    if any(not file.name.endswith((*TABLES, *RESOURCES)) for file in files):
-        return Fate.REMOVE
-    if not found:
+    """Files that cannot be searched, as FHIR and X12, go alone: what is read of them was flattened."""
+    if not found and not unsearched_files(folder.path):
         return Fate.KEEP
     return Fate.THIN if all(rows.is_readable for rows in found) else Fate.REMOVE
+
+
+def unsearched_files(month: Path) -> list[Path]:
+    """Of a landed month whatever is no table; what a thinning that was cut off has left beside them, too."""
+    files = (file for file in sorted(month.rglob("*")) if file.is_file() or file.is_symlink())
+    return [file for file in files if not ends_in(file, TABLES) and file not in (month / MANIFEST, month / PLAN)]
 
 
 def _has_data(path: Path) -> bool:
@@ -177,7 +181,7 @@ def _holds_unsearched(path: Path) -> bool:
     if UNFINISHED_NAME.search(path.name) is None:
         return False
     files = (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
-    return any(not file.name.endswith((*TABLES, *RESOURCES, ".json")) for file in files)
+    return any(not ends_in(file, (*TABLES, ".json")) for file in files)
 
 
 def models_that_saw(folders: Sequence[Folder], judged: Sequence[Judged]) -> list[SawThem]:

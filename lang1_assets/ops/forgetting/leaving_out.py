@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from lang1_assets.ops.forgetting.removal import UnreadableError, thin_file
+from lang1_assets.ops.forgetting.resources import thin_resources
 from lang1_assets.ops.forgetting.search import (
     ENCOUNTER_COLUMNS,
     SUBJECT_COLUMNS,
@@ -51,13 +52,13 @@ def thin_files(folder: Path, subjects: Sequence[str]) -> dict[str, int]:
     """Take everybody's rows and resources out of the files of an export, whatever kind of records they are.
 
     Returns:
-        File -> rows that went. A table that cannot be written again as it was stays as it came: SQL leaves the people out.
+        File -> rows or lines that went. A table that cannot be written again as it was stays as it came: SQL leaves the people out.
     """
     if not subjects:
         return {}
     asked = Identifiers(subjects=frozenset(subjects))
     who = asked | find_identifiers(data_files(folder), subjects)[0]
-    counts = {}
+    counts = thin_resources(folder, subjects)
     for found in find_in_folder(folder, who):
         try:
             thin_file(found.file, who)

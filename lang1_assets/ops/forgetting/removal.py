@@ -14,15 +14,13 @@ from pathlib import Path
 
 import polars as pl
 
-from lang1_assets.ops.forgetting.artifacts import MANIFEST, UNFINISHED_NAME
+from lang1_assets.ops.forgetting.artifacts import MANIFEST, UNFINISHED_NAME, unsearched_files
 from lang1_assets.ops.forgetting.search import (
     ID_COLUMNS,
-    RESOURCES,
     FoundRows,
     Identifiers,
-    is_of_patient,
+    ends_in,
     is_theirs,
-    resource_lines,
 )
 from lang1_assets.ops.forgetting.subjects import ForgettingError
 
@@ -77,22 +75,19 @@ def rename_rows(folder: Path, found: Sequence[FoundRows], who: Identifiers, salt
     what they were.
     """
     with nobody_makes(folder):
-        for rows in found:
-            if rows.file.suffix == ".parquet" and rows.is_readable:
-                _rename_ids(rows.file, who, salt)
-        note_sizes(folder)
+        files = [rows.file for rows in found if ends_in(rows.file, (".parquet",)) and rows.is_readable]
+        put_in_place(folder, {file: _renamed(file, who, salt) for file in files})
 
 
 def thin_out(folder: Path, found: Sequence[FoundRows], who: Identifiers) -> None:
-    """Take their rows out of these files and leave all others as they are.
+    """Of a landed month: take their rows out of these files, remove every file that is no table, and leave all others as they are.
 
     Raises:
-        UnreadableError: a table cannot be written again as it was; those before it are done.
+        UnreadableError: a table cannot be written again as it was; nothing is changed.
     """
     with nobody_makes(folder):
-        for rows in found:
-            thin_file(rows.file, who)
-        note_sizes(folder)
+        thinned = {rows.file: _thinned(rows.file, who) for rows in found}
+        put_in_place(folder, {**thinned, **dict.fromkeys(unsearched_files(folder))})
 
 
 def thin_file(file: Path, who: Identifiers) -> None:
@@ -101,34 +96,44 @@ def thin_file(file: Path, who: Identifiers) -> None:
     Raises:
         UnreadableError: as `thin_out`.
     """
+    _thinned(file, who).rename(file)
+
+
+def put_in_place(folder: Path, coming: Mapping[Path, Path | None]) -> None:
+    """Let files take the places of others, or remove those for which none comes; the manifest knows first.
+
+    Killed in between, the manifest is one of an artifact that is not whole, and who asks again finds the same to do.
+    """
+    note_sizes(folder, coming)
+    for file, beside in coming.items():
+        file.unlink(missing_ok=True) if beside is None else beside.rename(file)
+
+
+def _thinned(file: Path, who: Identifiers) -> Path:
+    """What the table will be, under a name beside it.
+
+    Raises:
+        UnreadableError: it cannot be written again as it was.
+    """
     beside = file.with_name(f".{file.name}.thinned")
-    thin = _thin_resources if file.name.endswith(RESOURCES) else _thin_table
-    thin(file, beside, who)
-    beside.chmod(file.stat().st_mode & 0o777)
-    beside.rename(file)
-
-
-def _thin_resources(file: Path, beside: Path, who: Identifiers) -> None:
-    with gzip.open(beside, "wb") if file.suffix == ".gz" else beside.open("wb") as kept:
-        kept.writelines(line for line in resource_lines(file) if not is_of_patient(line, who.subjects))
-
-
-def _thin_table(file: Path, beside: Path, who: Identifiers) -> None:
+    is_parquet = ends_in(file, (".parquet",))
     try:
-        frame = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file, infer_schema=False)
+        frame = pl.read_parquet(file) if is_parquet else pl.read_csv(file, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UnreadableError(f"{file}: cannot be read as a whole ({type(error).__name__})") from None
     lower = frame.rename({name: name.lower() for name in frame.columns})
     theirs = lower.select(is_theirs([name for name in ID_COLUMNS if name in lower.columns], who)).to_series()
     kept = frame.filter(~theirs)
-    if file.suffix == ".parquet":
+    if is_parquet:
         kept.write_parquet(beside)
-        return
-    with gzip.open(beside, "wb") if file.suffix == ".gz" else beside.open("wb") as handle:
-        handle.write(kept.write_csv().encode())
+    else:
+        with gzip.open(beside, "wb") if ends_in(file, (".gz",)) else beside.open("wb") as handle:
+            handle.write(kept.write_csv().encode())
+    beside.chmod(file.stat().st_mode & 0o777)
+    return beside
 
 
-def _rename_ids(file: Path, who: Identifiers, salt: str) -> None:
+def _renamed(file: Path, who: Identifiers, salt: str) -> Path:
     frame = pl.read_parquet(file)
     text = [name for name in ID_COLUMNS if name in frame.columns and frame.schema[name] == pl.String]
     names: Mapping[str, Mapping[str, str]] = {
@@ -137,20 +142,23 @@ def _rename_ids(file: Path, who: Identifiers, salt: str) -> None:
     beside = file.with_suffix(".tmp")
     frame.with_columns(pl.col(column).replace(names[column]) for column in text).write_parquet(beside)
     beside.chmod(file.stat().st_mode & 0o777)
-    beside.rename(file)
+    return beside
 
 
 def nameless(held: str, salt: str) -> str:
     return NAMELESS + hashlib.blake2b(held.encode(), key=bytes.fromhex(salt), digest_size=8).hexdigest()
 
 
-def note_sizes(folder: Path) -> None:
-    """Let the manifest say what lies there now: no file that is gone, the sizes as they are."""
+def note_sizes(folder: Path, coming: Mapping[Path, Path | None]) -> None:
+    """Let the manifest say what will lie there: no file that goes, the sizes of those that come."""
     path = folder / MANIFEST
     if not path.exists():
         return
     manifest = json.loads(path.read_text())
-    manifest["files"] = {name: (folder / name).stat().st_size for name in manifest["files"] if (folder / name).exists()}
+    places = {name: coming.get(folder / name, folder / name) for name in manifest["files"]}
+    manifest["files"] = {
+        name: place.stat().st_size for name, place in places.items() if place is not None and place.exists()
+    }
     beside = path.with_suffix(".tmp")
     with open(beside, "w") as handle:
         handle.write(json.dumps(manifest, indent=1))
@@ -165,8 +173,7 @@ def remove_writings(folder: Path) -> bool:
     if not path.exists():
         return False
     with nobody_makes(folder):
-        path.unlink()
-        note_sizes(folder)
+        put_in_place(folder, {path: None})
     return True
 
 

@@ -186,7 +186,7 @@ def lines_of(found: Survey) -> list[str]:
     lines = [f"rows of {len(found.present)} of {len(found.who.subjects)} people are here; {len(found.who.notes)} notes"]
     for fate, words in (
         (Fate.REMOVE, "to be removed, and made again by the next run"),
-        (Fate.THIN, "rows to be taken out"),
+        (Fate.THIN, "rows to be taken out, with files that are no tables"),
         (Fate.RENAME, "ids to be replaced"),
     ):
         lines += [f"{words}: {one.folder.profile}/{one.folder.name}, {one.num_rows:,} rows" for one in found.of(fate)]

@@ -1,15 +1,12 @@
 """Where the rows of people lie: the identifiers of their notes and stays, and the files that hold any of them.
 
 Files are searched, not names of artifacts: what a new stage leaves behind is found as well. A Parquet or CSV file holds somebody
-when a column of ids does, whatever the case of its name; a file of FHIR resources when one of them is of that patient. A file that
-cannot be read is taken as holding them.
+when a column of ids does, whatever the case of its name. A file that cannot be read is taken as holding them.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +18,6 @@ ENCOUNTER_COLUMNS = ("encounter_id", "visit_occurrence_id", "hadm_id")
 ANY_ID = ("row_id",)
 """Of rejects: whatever named the row."""
 TABLES = (".parquet", ".csv", ".csv.gz")
-RESOURCES = (".ndjson", ".ndjson.gz")
 ID_COLUMNS = (*SUBJECT_COLUMNS, *NOTE_COLUMNS, *ENCOUNTER_COLUMNS, *ANY_ID)
 PROBABILITIES = "probabilities"
 
@@ -67,7 +63,7 @@ def find_identifiers(files: Iterable[Path], subjects: Iterable[str]) -> tuple[Id
     found = Identifiers(subjects=frozenset(subjects))
     present: frozenset[str] = frozenset()
     for file in files:
-        frame = columns_of(file) if file.name.endswith(TABLES) else None
+        frame = columns_of(file)
         names = [] if frame is None else frame.collect_schema().names()
         people = [name for name in SUBJECT_COLUMNS if name in names]
         if frame is None or not people:
@@ -90,9 +86,6 @@ def _named_by(rows: pl.DataFrame) -> Identifiers:
 
 def find_rows(file: Path, who: Identifiers) -> FoundRows | None:
     """What a file holds of them; None if nothing, or if it has no column of ids."""
-    if file.name.endswith(RESOURCES):
-        number = sum(is_of_patient(line, who.subjects) for line in resource_lines(file))
-        return FoundRows(file=file, num_rows=number, has_text=True) if number else None
     frame = columns_of(file)
     if frame is None:
         return FoundRows(file=file, num_rows=0, is_readable=False)
@@ -121,11 +114,15 @@ def find_in_folder(folder: Path, who: Identifiers) -> list[FoundRows]:
 
 
 def data_files(folder: Path) -> list[Path]:
+    """Tables; what else there is, nobody is looked for in."""
     return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.name.endswith((*TABLES, *RESOURCES)) and path.is_file() and not path.is_symlink()
+        path for path in folder.rglob("*") if ends_in(path, TABLES) and path.is_file() and not path.is_symlink()
     )
+
+
+def ends_in(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """As records are taken: in whatever case their names are."""
+    return path.name.lower().endswith(suffixes)
 
 
 def is_theirs(columns: Sequence[str], who: Identifiers) -> pl.Expr:
@@ -140,7 +137,7 @@ def is_theirs(columns: Sequence[str], who: Identifiers) -> pl.Expr:
 def columns_of(file: Path) -> pl.LazyFrame | None:
     """A table's rows, names of columns in lower case, to be read when asked for; None if it is not what its name says."""
     try:
-        if file.name.endswith(".parquet"):
+        if ends_in(file, (".parquet",)):
             scanned = pl.scan_parquet(file)
         elif file.stat().st_size == 0:
             return pl.LazyFrame()
@@ -149,26 +146,6 @@ def columns_of(file: Path) -> pl.LazyFrame | None:
         return scanned.rename({name: name.lower() for name in scanned.collect_schema().names()})
     except (pl.exceptions.PolarsError, OSError):
         return None
-
-
-def resource_lines(file: Path) -> Iterator[bytes]:
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
-        yield from lines
-
-
-def is_of_patient(line: bytes, subjects: frozenset[str]) -> bool:
-    """Whether a FHIR resource is one of these patients, or is about one; what is no resource is nobody's."""
-    try:
-        resource = json.loads(line)
-    except ValueError:
-        return False
-    if not isinstance(resource, dict):
-        return False
-    if resource.get("resourceType") == "Patient":
-        return resource.get("id") in subjects
-    about = [resource.get(name) for name in ("subject", "patient", "beneficiary")]
-    references = [held.get("reference") for held in about if isinstance(held, dict)]
-    return any(isinstance(told, str) and told.rpartition("Patient/")[2] in subjects for told in references)
 
 
 def _collected(frame: pl.LazyFrame) -> pl.DataFrame | None:
