@@ -77,18 +77,37 @@ def expired(home: Path, profile: str, recipes: Sequence[str], days: Mapping[str,
 
 
 def evaluated_files(kept: Kept) -> Iterator[tuple[Path, datetime]]:
-    """Fetched exports of months that every model was evaluated on, with the time of the last evaluation.
+    """Fetched exports of months that every model was evaluated on as they are labelled now, with the time of the last evaluation.
 
-    An export is also what says how earlier months went on: none goes before the labels of its own and every earlier month are ripe.
+    An export is also what says how earlier months went on: none goes before the labels of its own and of every earlier month are
+    ripe and were made of the exports that are there now. A correction stays until it is labelled and evaluated.
     """
-    for month in sorted(name.partition("/")[2] for name in kept.folders if name.startswith(f"{EXPORT}/")):
-        earlier = [
-            folder for name, folder in kept.folders.items() if name.startswith(f"{COHORTS}/") and name[-7:] <= month
+    months = sorted(name.partition("/")[2] for name in kept.folders if name.startswith(f"{EXPORT}/"))
+    for number, month in enumerate(months):
+        export, cohorts = kept.folders[f"{EXPORT}/{month}"], kept.folders.get(f"{COHORTS}/{month}")
+        ripe = [
+            _is_ripe(held)
+            for name, held in kept.folders.items()
+            if name.startswith(f"{COHORTS}/") and name[-7:] < month
         ]
+        current = [_is_labelled(kept, earlier, export) for earlier in months[: number + 1]]
         done = [kept.folders.get(f"{EVALUATION}/{month}/{recipe}") for recipe in kept.recipes]
-        has_cohorts = f"{COHORTS}/{month}" in kept.folders
-        if has_cohorts and all(map(_is_ripe, earlier)) and all(one is not None for one in done):
-            yield kept.folders[f"{EXPORT}/{month}"].path, max(_created(one.path) for one in done if one is not None)
+        if cohorts is None or not _is_ripe(cohorts) or not all(ripe) or not all(current):
+            continue
+        if all(one is not None and one.summary["cohorts"] == cohorts.fingerprint for one in done):
+            yield export.path, max(_created(one.path) for one in done if one is not None)
+
+
+def _is_labelled(kept: Kept, month: str, later: Folder) -> bool:
+    """Whether a month's labels were made of its export as it is, and of a later one as that is, if of that at all."""
+    export, cohorts = kept.folders[f"{EXPORT}/{month}"], kept.folders.get(f"{COHORTS}/{month}")
+    if cohorts is None:
+        return False
+    content = later.summary["content"]
+    return (
+        all(cohorts.summary["export"][fact] == export.summary[fact] for fact in ("content", "covers_until"))
+        and cohorts.summary["followed_by"].get(later.name.partition("/")[2], content) == content
+    )
 
 
 def _is_ripe(cohorts: Folder) -> bool:

@@ -15,6 +15,7 @@ from lang1_assets.resources.store import MANIFEST, ArtifactStore
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
 RIPE = {"readmission": {"ripe": True}}
 UNRIPE = {"readmission": {"ripe": False}}
+EXPORT = {"content": "first", "covers_until": "2025-02-01"}
 
 
 class Home:
@@ -33,11 +34,21 @@ class Home:
         (artifact.path / MANIFEST).write_text(json.dumps(manifest | {"created": made.isoformat()}))
         return artifact.path
 
-    def landed(self, month: str, tasks: dict[str, Any], evaluated: tuple[str, ...] = ("joint",)) -> Path:
-        self.make(f"landed_cohorts/{month}", tasks=tasks)
+    def landed(self, month: str, tasks: dict[str, Any], evaluated: tuple[str, ...] = ("joint",), **more: Any) -> Path:
+        self.label(month, tasks, evaluated, **more)
+        return self.export(month)
+
+    def export(self, month: str, **facts: str) -> Path:
+        return self.make(f"landed_export/{month}", "notes.csv", **(EXPORT | facts))
+
+    def label(
+        self, month: str, tasks: dict[str, Any], evaluated: tuple[str, ...] = ("joint",), followed_by: Any = None
+    ) -> None:
+        cohorts = self.store.path(f"landed_cohorts/{month}") / MANIFEST
+        self.make(f"landed_cohorts/{month}", tasks=tasks, export=EXPORT, followed_by=followed_by or {})
+        fingerprint = json.loads(cohorts.read_text())["fingerprint"]
         for recipe in evaluated:
-            self.make(f"landed_evaluation/{month}/{recipe}", "rows.json")
-        return self.make(f"landed_export/{month}", "notes.csv")
+            self.make(f"landed_evaluation/{month}/{recipe}", "rows.json", cohorts=fingerprint)
 
     def too_old(self, after: timedelta, **days: int) -> list[str]:
         found = expired(self.folder, "ours", ("joint",), days, MADE + after)
@@ -81,6 +92,36 @@ def test_no_file_goes_that_a_label_still_depends_on(home: Home) -> None:
 def test_nor_before_every_model_was_evaluated(home: Home) -> None:
     home.landed("2025-01", RIPE, evaluated=())
     assert home.too_old(day(100), landed_files=0) == []
+
+
+@pytest.mark.parametrize("fact", [{"content": "corrected"}, {"covers_until": "2025-02-03"}])
+def test_a_correction_stays_until_it_is_labelled(home: Home, fact: dict[str, str]) -> None:
+    home.label("2025-01", RIPE)
+    home.export("2025-01", **fact)
+    home.landed("2025-02", RIPE)
+    assert home.too_old(day(100), landed_files=1) == []
+
+
+def test_what_follows_stays_until_earlier_months_are_labelled_with_it(home: Home) -> None:
+    """February was corrected and is labelled; January, which its records were joined to, is not labelled again yet."""
+    home.landed("2025-01", RIPE, followed_by={"2025-02": "before"})
+    home.landed("2025-02", RIPE)
+    assert home.too_old(day(100), landed_files=1) == ["landed_export/2025-01"]
+
+
+def test_labels_that_were_made_again_are_evaluated_first(home: Home) -> None:
+    home.landed("2025-01", RIPE)
+    home.make("landed_evaluation/2025-01/other", cohorts="earlier labels")
+    kept = expired(home.folder, "ours", ("joint", "other"), {"landed_files": 1}, MADE + day(100))
+    assert kept == []
+    assert home.too_old(day(100), landed_files=1) == ["landed_export/2025-01"]
+
+
+def test_nor_before_an_earlier_month_has_labels(home: Home) -> None:
+    """They went with a forgotten person, or the exports came in another order."""
+    home.export("2025-01")
+    home.landed("2025-02", RIPE)
+    assert home.too_old(day(100), landed_files=1) == []
 
 
 def test_a_log_goes_and_its_artifact_stays_finished(home: Home) -> None:
