@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 JOB = "forget_subject"
 PEOPLE_TAG, TIME_TAG = "privacy.forgotten_people", "privacy.forgotten_at"
-"""On versions and runs in MLflow: how many people were forgotten after the model saw them, and when the last of them was."""
+"""On versions and runs in MLflow: how many people were named by the requests that found the model to have seen any of theirs, or
+maybe; and when the last of them was. A request is not told apart by person: of its people a model may have seen some."""
 IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 Say = Callable[[str], None]
 
@@ -122,6 +123,8 @@ def forget(
     from lang1_assets.ops.forgetting import subjects as people
 
     home = lang1_home()
+    # A key that cannot be read stops the request here, and not when everything but its record is done.
+    audit.audit_key()
     with people.one_at_a_time(home), people.nothing_is_made(home):
         asked = requests.begin(home, subjects, absent_too=absent_too, now=datetime.now(UTC))
         say(f"{len(asked['subjects'])} people are on the list; no run brings them back from here on")

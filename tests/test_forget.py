@@ -11,8 +11,15 @@ from mlflow import MlflowClient
 from mlflow.store.db import utils as mlflow_databases
 
 from lang1_assets import extract, forget
+from lang1_assets.ops.audit.entries import AuditError
+from lang1_assets.ops.audit.keys import KEY_VARIABLE
 from lang1_assets.ops.forgetting.leaving_out import remove_rows
-from lang1_assets.ops.forgetting.subjects import ForgettingError, forgotten_subjects, unfinished_request
+from lang1_assets.ops.forgetting.subjects import (
+    ForgettingError,
+    forgotten_subjects,
+    unfinished_request,
+    write_unfinished,
+)
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, load_settings
@@ -73,6 +80,25 @@ def test_versions_and_runs_are_marked_without_a_name(home: Home, tracking: Track
     # A second person: two have been forgotten since the model saw them.
     forget.forget(settings, tracking, ["P1000002"], absent_too=True, say=told.append)
     assert client.get_model_version("ours-joint", marked).tags[forget.PEOPLE_TAG] == "2"
+
+
+def test_without_a_key_that_can_be_read_nothing_begins(
+    home: Home, tracking: Tracking, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, str(home.folder / "no key"))
+    with pytest.raises(AuditError):
+        forget.forget(settings, tracking, [PERSON], absent_too=False, say=lambda line: None)
+    assert unfinished_request(home.folder) is None
+    assert home.told([PERSON])[PERSON]
+
+
+def test_what_is_registered_again_is_the_candidate_again(home: Home, tracking: Tracking) -> None:
+    client = MlflowClient(tracking.tracking_uri)
+    run_id = client.create_run("0").info.run_id
+    first, second = (tracking.register("ours", home.folder, run_id, {"fingerprint": name}) for name in ("a", "b"))
+    assert str(client.get_model_version_by_alias("ours", "candidate").version) == second
+    assert tracking.register("ours", home.folder, run_id, {"fingerprint": "a"}) == first
+    assert str(client.get_model_version_by_alias("ours", "candidate").version) == first
 
 
 def test_a_registry_that_does_not_answer_leaves_the_request_to_be_completed(
@@ -172,8 +198,7 @@ def read(file: Path) -> pl.DataFrame:
 
 
 def test_nobody_is_extracted_while_somebody_is_half_forgotten(home: Home) -> None:
-    (home.folder / "forgotten").mkdir()
-    (home.folder / "forgotten" / "unfinished.json").write_text("{}")
+    write_unfinished(home.folder, {})
     result = materialize_exports(home.store)
     failed = next(event for event in result.all_events if event.is_step_failure)
     assert "complete it with: lang1 forget" in str(failed.step_failure_data.error)

@@ -119,19 +119,19 @@ class Tracking(dg.ConfigurableResource):
         Model(signature=signature).save(str(folder / "MLmodel"))
 
     def register(self, model_name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> str:
-        """A new version of a registered model with the alias `candidate`; the version's number.
+        """A version of a registered model, with the alias `candidate` from now on; its number.
 
-        Registering the same folder again with the same tags gives the version it has.
+        What is registered already, by the fingerprint in `tags`, has the version it has.
         """
         client = self._client()
         if not client.search_registered_models(f"name = '{model_name}'"):
             client.create_registered_model(model_name)
-        for known in client.search_model_versions(f"name = '{model_name}'"):
-            if known.tags.get("fingerprint") == tags["fingerprint"]:
-                return str(known.version)
-        made = client.create_model_version(model_name, source=str(folder), run_id=run_id, tags=dict(tags))
-        client.set_registered_model_alias(model_name, CANDIDATE_ALIAS, made.version)
-        return str(made.version)
+        version = self.find_version(model_name, tags["fingerprint"])
+        if version is None:
+            made = client.create_model_version(model_name, source=str(folder), run_id=run_id, tags=dict(tags))
+            version = str(made.version)
+        client.set_registered_model_alias(model_name, CANDIDATE_ALIAS, version)
+        return version
 
     def find_version(self, model_name: str, fingerprint: str) -> str | None:
         """The version that was registered for an artifact; None where this tracking database knows none."""

@@ -12,7 +12,7 @@ Days = Annotated[int, Field(ge=0)]
 
 
 class Retention(Section):
-    """Days after which something is removed; null keeps it. What is removed is listed in $LANG1_HOME/retention."""
+    """Days after which something is removed; null keeps it. What is removed has a row in the audit."""
 
     landed_files_days: Days | None = None
     """Fetched files of a landed month, after its last evaluation; never while a label still depends on them."""

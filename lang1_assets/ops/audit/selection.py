@@ -62,8 +62,14 @@ def moment(text: str) -> datetime:
 
     >>> moment("2026-11-21").isoformat()
     '2026-11-21T00:00:00+00:00'
+
+    Raises:
+        AuditError: it is none.
     """
-    read = datetime.fromisoformat(text)
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise AuditError(f"{text!r}: expected a date or a time in ISO 8601, such as 2026-11-21") from None
     return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
 
 

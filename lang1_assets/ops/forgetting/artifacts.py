@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +21,8 @@ from lang1_assets.ops.forgetting.search import TABLES, FoundRows, Identifiers, e
 
 MANIFEST, PLAN = "artifact.json", "plan.json"
 """As the store of artifacts names them."""
+RUN_ID_FILE = "mlflow_run_id"
+"""As tracking names it."""
 UNFINISHED_NAME = re.compile(r"\.(partial(-[0-9a-z]+)?|old|forgotten)$")
 """Of a folder beside the finished one: half-made, set aside, superseded, or half removed."""
 MODELS = re.compile(r"(tokenizer$|pretrained_model/|finetuned_|scaled_model/|model_in_service)")
@@ -49,6 +51,8 @@ class Folder:
     path: Path
     fingerprint: str | None = None
     """None while it is half-made."""
+    planned: str | None = None
+    """What the fingerprint is, or would have been; None where no plan is left."""
     inputs: Mapping[str, str] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
 
@@ -119,14 +123,26 @@ def _is_artifact(path: Path, files: Sequence[str], names: Sequence[str]) -> bool
 
 def _read_folder(profile: Path, path: Path) -> Folder:
     name = str(path.relative_to(profile))
+    manifest, plan = _read(path / MANIFEST), _read(path / PLAN)
+    is_finished = {"fingerprint", "inputs", "summary"} <= set(manifest) and not UNFINISHED_NAME.search(name)
+    made = manifest or plan
+    return Folder(
+        profile=profile.name,
+        name=UNFINISHED_NAME.sub("", name),
+        path=path,
+        fingerprint=made["fingerprint"] if is_finished else None,
+        planned=made.get("fingerprint"),
+        inputs=made.get("inputs", {}),
+        summary=made.get("summary", {}),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((path / MANIFEST).read_text())
-        read = {"fingerprint": manifest["fingerprint"], "inputs": manifest["inputs"], "summary": manifest["summary"]}
-    except (OSError, ValueError, KeyError):
-        read = {}
-    if UNFINISHED_NAME.search(name):
-        read.pop("fingerprint", None)
-    return Folder(profile=profile.name, name=UNFINISHED_NAME.sub("", name), path=path, **read)
+        held = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def judge(folders: Sequence[Folder], who: Identifiers) -> list[Judged]:
@@ -152,10 +168,16 @@ def _fate(folder: Folder, folders: Sequence[Folder], searched: Mapping[Path, Seq
         return Fate.REMOVE
     beside = {NOTES} if TOKENS.match(folder.name) else {WAREHOUSE} if folder.name == EXPORTS else set()
     if beside and _has_data(folder.path):
-        kin = [other for other in folders if other.profile == folder.profile and other.name in beside]
+        kin = [other for other in folders if other.profile == folder.profile and _is_kin(folder, other, beside)]
         if not kin or any(searched[other.path] for other in kin):
             return Fate.REMOVE
     return Fate.KEEP
+
+
+def _is_kin(folder: Folder, other: Folder, names: Set[str]) -> bool:
+    """Whether one was made of the other, as that is now: what was made since may be without somebody whom the earlier one held."""
+    made_of = {(other.name, other.fingerprint), (folder.name, folder.fingerprint)}
+    return other.name in names and not made_of.isdisjoint({*folder.inputs.items(), *other.inputs.items()})
 
 
 def _fate_of_month(folder: Folder, found: Sequence[FoundRows]) -> Fate:
@@ -185,21 +207,24 @@ def _holds_unsearched(path: Path) -> bool:
 
 
 def models_that_saw(folders: Sequence[Folder], judged: Sequence[Judged]) -> list[SawThem]:
-    """Every finished model with what of theirs it was made from, the model in service by the one that it is a copy of."""
+    """Every model with what of theirs it was made from, the model in service by the one that it is a copy of.
+
+    A half-made one is told by the name of its folder: training goes on from its checkpoints.
+    """
     rows = {(one.folder.profile, one.folder.name): one for one in judged if one.folder.fingerprint}
     seen = []
     for folder in folders:
-        if not folder.is_model or folder.fingerprint is None:
+        if not folder.is_model or (folder.fingerprint is None and not _has_data(folder.path)):
             continue
         original = _original(folder, folders)
-        held, is_certain = _held_by_inputs(original, rows, set()) if original else ({}, False)
+        held, is_certain = _held_by_inputs(original, rows, set()) if original and original.planned else ({}, False)
         if held or not is_certain:
             seen.append(
                 SawThem(
                     profile=folder.profile,
-                    name=folder.name,
-                    fingerprint=str(folder.summary.get("fingerprint", folder.fingerprint)),
-                    mlflow_run_id=(original or folder).summary.get("mlflow_run_id"),
+                    name=folder.name if folder.fingerprint else _name_of_folder(folder),
+                    fingerprint=str(folder.summary.get("fingerprint", folder.planned or "unknown")),
+                    mlflow_run_id=(original or folder).summary.get("mlflow_run_id") or _run_id(folder.path),
                     rows=held,
                     is_certain=is_certain,
                 )
@@ -207,9 +232,22 @@ def models_that_saw(folders: Sequence[Folder], judged: Sequence[Judged]) -> list
     return seen
 
 
+def _name_of_folder(folder: Folder) -> str:
+    """With what marks it as unfinished."""
+    return str(Path(folder.name).with_name(folder.path.name))
+
+
+def _run_id(folder: Path) -> str | None:
+    """Of MLflow, as training keeps it while it goes on."""
+    try:
+        return (folder / RUN_ID_FILE).read_text() or None
+    except OSError:
+        return None
+
+
 def _original(folder: Folder, folders: Sequence[Folder]) -> Folder | None:
     """The model that a copy in service was made from, or the model itself; None if that one is no longer there."""
-    if not folder.name.startswith("model_in_service"):
+    if not folder.name.startswith("model_in_service") or folder.fingerprint is None:
         return folder
     known = folder.summary.get("fingerprint")
     return next((one for one in folders if one.fingerprint == known and one.profile == folder.profile), None)

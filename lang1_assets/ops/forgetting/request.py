@@ -156,7 +156,7 @@ def record_of(request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def forgotten_by_model(home: Path, request: Mapping[str, Any]) -> dict[str, int]:
-    """Fingerprint -> people who were forgotten after the model had seen them, or may have; those of earlier requests too."""
+    """Fingerprint -> people of the requests, earlier ones too, that found the model to have seen any of theirs, or maybe."""
     people: dict[str, set[str]] = {}
     for one in [*ended_requests(home), request]:
         for model in one["models"]:

@@ -146,8 +146,11 @@ def end_request(home: Path, record: Mapping[str, Any]) -> None:
     """The record at the end of the list of requests, then the unfinished one goes. Killed between the two it is written twice,
     which says the same."""
     folder = forgotten_folder(home)
-    with os.fdopen(os.open(folder / REQUESTS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w") as handle:
-        handle.write(json.dumps(record) + "\n")
+    with os.fdopen(os.open(folder / REQUESTS_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "rb+") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        # A line that a crash tore off would swallow this one.
+        is_torn = size > 0 and os.pread(handle.fileno(), 1, size - 1) != b"\n"
+        handle.write(b"\n" * is_torn + json.dumps(record).encode() + b"\n")
         handle.flush()
         os.fsync(handle.fileno())
     (folder / UNFINISHED_FILE).unlink(missing_ok=True)

@@ -12,6 +12,11 @@ from lang1_assets.ops.audit.selection import Asked, moment, select_lines
 from tests.ops.audit.chains import entry, lines
 
 
+def test_what_is_no_time_is_told_in_words() -> None:
+    with pytest.raises(AuditError, match="'May': expected a date or a time in ISO 8601"):
+        moment("May")
+
+
 def test_each_question(tmp_path: Path) -> None:
     record(
         tmp_path,

@@ -255,3 +255,45 @@ def test_a_list_that_cannot_be_read_brings_nobody_back(home: Home) -> None:
     list_file(home.folder).write_bytes(b"PAR1")
     with pytest.raises(ForgettingError, match="bring it back from a backup"):
         forgotten_subjects(home.folder)
+
+
+def test_tokens_of_earlier_notes_go_though_the_notes_are_without_them(home: Home) -> None:
+    """The notes were made again without the person, and their tokens not yet: nobody can look into those."""
+    others = rows("note_id", "encounter_id", "subject_id", "text")[1:]
+
+    def write(work: Path) -> dict[str, Any]:
+        others.write_parquet(work / "part-00000.parquet")
+        return {}
+
+    home.store.build(
+        "clean_notes",
+        write,
+        inputs=[home.made["warehouse"]],
+        parameters={"rules": "stricter"},
+    )
+    forget(home.folder, "P1000001")
+    assert home.store.find("clean_notes") is not None
+    assert home.store.find("notes_tokens") is None
+    assert home.told(GONE) == {word: set() for word in GONE}
+
+
+def test_a_model_that_is_half_made_is_told_too(home: Home) -> None:
+    """Training goes on from its checkpoints, which had seen them."""
+    work = home.store.path("finetuned_joint/other.partial")
+    work.mkdir(parents=True)
+    inputs = {name: home.made[name].fingerprint for name in ("pretrained_model/web", "mortality_examples")}
+    (work / "plan.json").write_text(json.dumps({"fingerprint": "half", "inputs": inputs}))
+    (work / "mlflow_run_id").write_text("run-half")
+    record = forget(home.folder, "P1000001")
+    told = {model["name"]: model for model in record["models"]}["finetuned_joint/other.partial"]
+    assert (told["fingerprint"], told["mlflow_run_id"], told["is_certain"]) == ("half", "run-half", True)
+    assert told["rows"] == {"mortality_examples/train": 1}
+
+
+def test_a_line_that_a_crash_tore_off_swallows_no_record(home: Home) -> None:
+    forget(home.folder, "P1000001")
+    with open(home.folder / "forgotten" / "requests.jsonl", "a") as handle:
+        handle.write('{"begun": "20')
+    second = forget(home.folder, "P1000002", absent_too=True)
+    assert [one["subjects"] for one in ended_requests(home.folder)] == [["P1000001"], ["P1000002"]]
+    assert second["subjects"] == ["P1000002"]
