@@ -21,6 +21,7 @@ from pathlib import Path
 
 from lang1_assets.ops.forgetting.artifacts import MANIFEST, UNFINISHED_NAME, Folder, find_folders
 from lang1_assets.ops.forgetting.removal import nobody_makes, put_in_place, remove_folder
+from lang1_assets.ops.forgetting.subjects import ForgettingError
 
 LANDED_FILES, SUPERSEDED, JOB_LOGS, GENERATIONS = "landed_files", "superseded", "job_logs", "generations"
 RULES = (LANDED_FILES, SUPERSEDED, JOB_LOGS, GENERATIONS)
@@ -142,10 +143,17 @@ def remove_expired(found: Sequence[Expired], write_down: Callable[[Expired], Non
     """Write each down and remove it before the next one: killed between the two, it is found and written down again.
 
     Raises:
-        ForgettingError: an artifact is just being made; what came before it is written down and removed.
+        ForgettingError: artifacts are just being made; everything else is written down and removed.
     """
+    busy = []
     for one in found:
-        _remove(one.path, partial(write_down, one))
+        try:
+            _remove(one.path, partial(write_down, one))
+        except ForgettingError:
+            busy.append(one.path)
+    if busy:
+        listed = ", ".join(map(str, busy))
+        raise ForgettingError(f"{listed}: a run is making it; it stays until retention is applied when that has ended")
 
 
 def _remove(path: Path, write_down: Callable[[], None]) -> None:

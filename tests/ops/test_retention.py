@@ -1,5 +1,6 @@
 """What is too old goes, and nothing else; every file that went is written down. The clock is given."""
 
+import fcntl
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lang1_assets.ops.forgetting.subjects import ForgettingError
 from lang1_assets.ops.retention import RULES, Expired, expired, line_of, remove_expired
 from lang1_assets.resources.store import MANIFEST, ArtifactStore
 
@@ -202,3 +204,14 @@ def test_nothing_younger_than_its_rule(
     found = expired(home.folder, "ours", ("joint",), days, now)
     assert all(one.age_days == age >= days[one.rule] for one in found)
     assert {one.rule for one in found} == {rule for rule, most in days.items() if age >= most} - {"superseded"}
+
+
+def test_what_a_run_is_making_stays_and_everything_else_goes(home: Home) -> None:
+    held = home.make("finetuned_joint/a", "job.log")
+    other = home.make("finetuned_joint/b", "job.log")
+    with open(f"{held}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ForgettingError, match=r"finetuned_joint/a/job\.log: a run is making it"):
+            home.remove(day(30), job_logs=30)
+    assert (held / "job.log").exists()
+    assert not (other / "job.log").exists()
