@@ -133,6 +133,23 @@ def test_claims_from_remittances_go_with_the_stay(tmp_path: Path, monkeypatch: p
     assert rejects.filter(pl.col("source") == "remittances").height == 1
 
 
+def test_a_row_that_names_nobody_goes_with_its_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A note without a person is a reject, and its text would stay in the table as it was read."""
+    notes = write_records("tables", tmp_path / "files")
+    note, (person, text) = next(iter(notes.items()))
+    for file in (tmp_path / "files").rglob("notes*.csv"):
+        frame = pl.read_csv(file, infer_schema=False)
+        nameless = pl.when(pl.col("note_id") != note).then("subject_id")
+        frame.with_columns(subject_id=nameless).write_csv(file)
+    forget(monkeypatch, tmp_path, person)
+    build = built("tables", tmp_path)
+    assert set(build.table("staged_notes")["note_id"]) == {one for one, (whose, _) in notes.items() if whose != person}
+    held = everything(tmp_path)
+    assert json.dumps(text)[1:20] not in held
+    assert repr(text)[1:30] not in held
+    assert f"'{note}'" not in held
+
+
 def test_flattened_records_are_blanked_before_sql_reads_them(tmp_path: Path) -> None:
     notes = write_records("fhir", tmp_path / "files")
     flattened = tmp_path / "flattened"

@@ -2,7 +2,8 @@
   People who are forgotten on their request are on a list of ids (lang1_assets/ops/forgetting). Their rows are landed without
   anything in them, so that no table here holds what they say, and become rejects with the reason `forgotten`.
 
-  What names only a stay, as claims do, belongs to whom the stay does: the tables of stays keep their key, and nothing else.
+  What names a stay, as claims do, belongs to whom the stay does, whether or not it names a person too: the tables of stays keep their
+  key, and nothing else.
 -#}
 {%- macro numbered_without_forgotten(relation, table_name, columns) -%}
 , numbered as (
@@ -57,14 +58,15 @@ from judged
 {%- set visits = columns | select("in", [stays()["key"]] + (["claim_id"] if table_name == "remittances" else [])) | list -%}
 {%- if people -%}
 coalesce({{ people[0] }} in ({{ forgotten_subjects() }}), false)
-{%- elif visits and table_name != stays()["table_name"] -%}
-coalesce({{ visits[0] }} in (
+{%- else -%}
+false
+{%- endif -%}
+{%- if visits and table_name != stays()["table_name"] %}
+        or coalesce({{ visits[0] }} in (
             select stays.{{ stays()["key"] }}
             from {{ ref(raw_model(stays()["table_name"])) }} as stays
             where stays.is_forgotten
         ), false)
-{%- else -%}
-false
 {%- endif -%}
 {%- endmacro -%}
 
