@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets import drifted
+from lang1_assets import drifted, finetuned
 from lang1_assets.drifted import NAME
 from lang1_assets.landed import IN_SERVICE
 from lang1_assets.resources.store import ArtifactStore
@@ -38,6 +38,9 @@ def due(store: ArtifactStore, recipe: str) -> str | None:
         return None
     digest, made = drifted.digest_of(service, months), store.find(f"{NAME}/{recipe}")
     if made is not None and made.summary["of"] == digest:
+        return None
+    # Taken away with somebody who was forgotten, until the next run makes them again.
+    if any(store.find(f"{task}_examples") is None for task in finetuned.tasks_of(recipe)):
         return None
     # An export that is corrected and corrected back is news twice.
     return f"{recipe}:{digest}:{made.created if made else ''}"

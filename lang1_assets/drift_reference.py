@@ -130,6 +130,11 @@ def token_counter(folder: Path) -> "CountTokens":
 
 
 def references(store: ArtifactStore, settings: Settings, recipe: str) -> References:
-    found = {task: store.find(f"{task}_examples") for task in finetuned.tasks_of(recipe)}
-    examples = {task: one for task, one in found.items() if one is not None and not one.summary["switched_off"]}
+    """
+    Raises:
+        ArtifactError: the labelled notes of a task are not there, as after somebody was forgotten: without them a month would be
+            measured without its text, and kept like that.
+    """
+    found = {task: store.get(f"{task}_examples") for task in finetuned.tasks_of(recipe)}
+    examples = {task: one for task, one in found.items() if not one.summary["switched_off"]}
     return References(settings=settings, examples=examples, tokenizer=store.get("tokenizer"))

@@ -11,7 +11,7 @@ import pytest
 
 from lang1_assets import drift, drift_due, drift_reference, drift_tables, drifted
 from lang1_assets.ops.drift import figure
-from lang1_assets.resources.store import ArtifactStore
+from lang1_assets.resources.store import ArtifactError, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 from tests.drift_store import SECRET, TASKS, fill, land, profile, serve
@@ -319,6 +319,20 @@ def test_a_report_is_asked_for_once(settings: Settings, store: ArtifactStore, tr
     assert second not in (None, first)
     serve(store, "m2")
     assert drift_due.due(store, "joint") not in (None, first, second)
+
+
+def test_without_labelled_notes_no_month_is_measured(settings: Settings, store: ArtifactStore) -> None:
+    """They go with a forgotten person, until the next run: a month would be kept without the numbers of its text."""
+    fill(store)
+    land(store, "2025-01")
+    asked = drift_due.due(store, "joint")
+    examples = store.path("mortality_examples").rename(store.path("aside"))
+    assert drift_due.due(store, "joint") is None
+    with pytest.raises(ArtifactError, match="materialize the asset 'mortality_examples' first"):
+        drift_reference.references(store, settings, "joint")
+    examples.rename(store.path("mortality_examples"))
+    assert asked is not None
+    assert drift_due.due(store, "joint") == asked
 
 
 def test_the_sensor_tries_a_report_again_and_not_for_ever(settings: Settings, store: ArtifactStore) -> None:
