@@ -22,8 +22,8 @@ def read_data(folder: Path, name: str) -> dict[str, Dataset]:
 
 
 def read_split(path: Path) -> Dataset:
-    """Everything but the token ids: those would be copied into each request."""
-    return Dataset.from_polars(pl.read_parquet(path).drop("ids", strict=False))
+    """Everything but the token ids, which would be copied into each request, and whose note it is, which concerns no harness."""
+    return Dataset.from_polars(pl.read_parquet(path).drop("ids", "subject_id", strict=False))
 
 
 def read_ids(folder: Path, name: str) -> dict[str, pl.Series]:

@@ -186,12 +186,13 @@ def write_note_task(folder: Path, task: Task, path: Path, tokenizer_folder: Path
 
 
 def cut_rows(rows: pl.DataFrame, task: Task, tokenizer_folder: Path, note_tokens: int) -> pl.DataFrame:
-    """note_id, label, note, question, and the note's first token ids, from which it is cut further for few-shot prompts."""
+    """note_id, subject_id (by which a forgotten person's notes are found), label, note, question, and the note's first token ids,
+    from which it is cut further for few-shot prompts."""
     texts = rows["text"].to_list()
     # The harness truncates on the left and drops the head of the note: it is given notes that fit.
     notes = cut_notes(texts, tokenizer_folder, open_tokenizer(tokenizer_folder), note_tokens)
     ids = [row[:note_tokens].tolist() for row in encode_batch(tokenizer_folder, texts)]
-    return rows.select("note_id", "label").with_columns(
+    return rows.select("note_id", "subject_id", "label").with_columns(
         pl.Series("note", notes, dtype=pl.String),
         pl.lit(task.question_block).alias("question"),
         pl.Series("ids", ids, dtype=pl.List(pl.UInt32)),

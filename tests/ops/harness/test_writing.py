@@ -73,5 +73,7 @@ def test_notes_are_read_as_they_were_written(task_folder: Path) -> None:
     read = read_data(task_folder, "mortality")
     assert list(read) == ["test", "train"]
     for split, file in (("test", "mortality.parquet"), ("train", "mortality.shown.parquet")):
-        assert read[split].to_list() == pl.read_parquet(task_folder / file).drop("ids").to_dicts()
+        assert read[split].to_list() == pl.read_parquet(task_folder / file).drop("ids", "subject_id").to_dicts()
+        # By whom notes are found when somebody is forgotten.
+        assert pl.read_parquet(task_folder / file)["subject_id"].null_count() == 0
     assert list(read_data(task_folder, "sciq")) == ["test"]
