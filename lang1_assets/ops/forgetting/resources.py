@@ -43,7 +43,7 @@ class Staying:
             MalformedResourceError: whose it is cannot be read.
         """
         kind, resource = parsed(line)
-        own = resource.text("id")
+        own = resource.text("id") or ""
         if kind == "Binary":
             goes = self.attached is not None and own not in self.attached
         else:
