@@ -13,16 +13,17 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lang1_assets.landed import landing_place, taken_months
+from lang1_assets.landed import covered_months, follow_up_days, landing_place, taken_months
 from lang1_assets.ops.hospital import HospitalConfig
 from lang1_assets.ops.landing.months import next_month
-from lang1_assets.ops.landing.plan import COHORTS, EVALUATION
+from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, Taken
+from lang1_assets.ops.landing.ripeness import ripeness
 from lang1_assets.ops.landing.synthetic import write_export
-from lang1_assets.resources.store import ArtifactStore
+from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings, lang1_home, load_settings
 
 NUM_MONTHS = 12
@@ -103,10 +104,20 @@ def problems(settings: Settings, store: ArtifactStore, months: list[str]) -> lis
         evaluations = [store.find(f"{EVALUATION}/{month}/{recipe}") for recipe in settings.operate.recipes]
         if cohorts is None or any(one is None or one.summary["cohorts"] != cohorts.fingerprint for one in evaluations):
             found.append(f"{month}: not evaluated as it is now")
-        # The last of a year has no month after it yet.
-        elif place < NUM_MONTHS - 2 and not all(told["ripe"] for told in cohorts.summary["tasks"].values()):
-            found.append(f"{month}: a task is not ripe")
+        elif (waiting := not_ripe(cohorts)) != (due := waiting_for_later_months(settings, taken, month)):
+            found.append(
+                f"{month}: not ripe: {', '.join(sorted(waiting)) or 'none'}; expected {', '.join(sorted(due)) or 'none'}"
+            )
     return found
+
+
+def not_ripe(cohorts: Artifact) -> set[str]:
+    return {task for task, told in cohorts.summary["tasks"].items() if not told["ripe"]}
+
+
+def waiting_for_later_months(settings: Settings, taken: Mapping[str, Taken], month: str) -> set[str]:
+    """Tasks whose outcomes nobody can know yet: after a year readmission in December, insurance denial from September on."""
+    return set(ripeness(month, covered_months(taken), follow_up_days(settings)).unripe)
 
 
 def main() -> None:

@@ -26,6 +26,9 @@ LISTING_TAG = "lang1/landed_listing"
 FILES, FLATTENED = "files", "flattened"
 """Folders of a landed export: the files as they came, and the tables made of those that are none."""
 
+KINDS_WITH_CLAIMS = ("tables", "fhir")
+"""The others have no denials to wait for; remittances are read with the main path alone."""
+
 
 def landing_area(settings: Settings) -> LandingArea:
     return LandingArea.of(landing_place(settings))
@@ -36,8 +39,11 @@ def landing_place(settings: Settings) -> str:
 
 
 def follow_up_days(settings: Settings) -> dict[str, int]:
-    """Of each task, how long after the end of the stay its outcome is asked (paper 5.2.3)."""
-    return {task: settings.cohorts.readmission_days if task == "readmission" else 0 for task in REMEDE}
+    """Of each task, how long after the end of the stay its outcome is known (readmission: paper 5.2.3)."""
+    later = {"readmission": settings.cohorts.readmission_days}
+    if settings.source.sql_kind in KINDS_WITH_CLAIMS:
+        later["insurance_denial"] = settings.operate.insurance_denial_days
+    return {task: later.get(task, 0) for task in REMEDE}
 
 
 def months_of(store: ArtifactStore, asset: str) -> list[str]:

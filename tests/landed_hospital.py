@@ -33,10 +33,16 @@ WORDS = "the patient was seen on the ward and is well after a short course of tr
 class LandedHospital:
     """A landing folder, a store, an instance of Dagster; everything of one test."""
 
-    def __init__(self, folder: Path, database: Path, recipes: Sequence[str] = ("joint",)) -> None:
+    def __init__(
+        self, folder: Path, database: Path, recipes: Sequence[str] = ("joint",), insurance_denial_days: int = 0
+    ) -> None:
         tiny = load_settings("tiny")
         self.landing = folder / "landing"
-        operating = {"landing": str(self.landing), "recipes": tuple(recipes)}
+        operating = {
+            "landing": str(self.landing),
+            "recipes": tuple(recipes),
+            "insurance_denial_days": insurance_denial_days,
+        }
         self.settings: Settings = tiny.model_copy(
             update={
                 "operate": tiny.operate.model_copy(update=operating),

@@ -9,12 +9,18 @@ from lang1_assets.ops.landing.plan import COHORTS
 from tests.landed_hospital import LandedHospital, export_tables
 from tests.mlflow_database import database  # noqa: F401
 
+DENIED = "final, adverse determination"
+
 
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory: pytest.TempPathFactory, database: Path) -> LandedHospital:  # noqa: F811
-    """July with August: somebody of July comes back, and somebody of July stands in both exports, corrected."""
-    hospital = LandedHospital(tmp_path_factory.mktemp("landed"), database)
+    """July with August: somebody of July comes back, and somebody of July stands in both exports, corrected; so do claims."""
+    hospital = LandedHospital(tmp_path_factory.mktemp("landed"), database, insurance_denial_days=30)
     july = export_tables("2025-07")
+    header = july["claims"].partition("\n")[0]
+    july["claims"] = (
+        f"{header}\n" + claim("2025-07-0", "submitted", "2025-07-20") + claim("2025-07-1", DENIED, "2025-07-30")
+    )
     # Still in the hospital at the end of July, and discharged dead in August.
     july["patients"] += "P-over,1950-01-01,F,White,Not Hispanic,Queens\n"
     july["encounters"] += "over,P-over,2025-07-30 10:00:00,,Medicine,Emergency,\n"
@@ -28,6 +34,9 @@ def hospital(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Landed
     august["encounters"] += "2025-07-1,P2025-07-1,2025-07-06 10:00:00,2025-07-10 10:00:00,Medicine,Emergency,Home\n"
     august["encounters"] += "over,P-over,2025-07-30 10:00:00,2025-08-05 10:00:00,Medicine,Emergency,Expired\n"
     august["notes"] += note("hp-over", "over", "P-over", "hp", "2025-07-30 11:00:00")
+    # The first claim of July is decided now; that the second was denied is found to be a mistake.
+    august["claims"] += claim("2025-07-0", "submitted", "2025-07-20") + claim("2025-07-0", DENIED, "2025-08-20")
+    august["claims"] += claim("2025-07-1", "submitted", "2025-07-30") + claim("2025-07-1", "final, paid", "2025-08-02")
     hospital.land("2025-08", **august)
     # August first: July is then labelled once, with it.
     for request in reversed(hospital.tick().runs):
@@ -41,6 +50,10 @@ def note(note_id: str, stay: str, person: str, kind: str, written: str) -> str:
     return f"{note_id},{stay},{person},{kind},Medicine,A1,{written},{words},,\n"
 
 
+def claim(stay: str, status: str, day: str) -> str:
+    return f'C{stay},{stay},"{status}",{day} 10:00:00\n'
+
+
 def examples(hospital: LandedHospital, month: str, task: str) -> pl.DataFrame:
     return pl.read_parquet(hospital.store.path(f"{COHORTS}/{month}") / f"{task}.parquet")
 
@@ -51,6 +64,16 @@ def test_a_return_in_the_next_month_is_a_positive_label(hospital: LandedHospital
     assert told["tasks"]["readmission"]["ripe"]
     found = examples(hospital, "2025-07", "readmission")
     assert dict(found.select("encounter_id", "label").iter_rows())["2025-07-0"] == 1
+
+
+def test_a_denial_counts_as_the_latest_export_has_the_claim(hospital: LandedHospital) -> None:
+    found = examples(hospital, "2025-07", "insurance_denial")
+    assert dict(found.select("encounter_id", "label").iter_rows()) == {"2025-07-0": 1, "2025-07-1": 0}
+    rejects = hospital.cohorts("2025-07")["rejects"]
+    assert (rejects["claims: duplicate_row"], rejects["claims: duplicate_key"]) == (1, 1)
+    told = hospital.cohorts("2025-08")["tasks"]["insurance_denial"]
+    assert not told["ripe"]
+    assert "must reach 2025-10-01" in told["reason"]
 
 
 def test_a_stay_counts_in_the_month_of_its_discharge_and_once(hospital: LandedHospital) -> None:

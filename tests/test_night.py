@@ -31,7 +31,7 @@ def test_a_year_with_a_late_a_corrected_and_a_corrupt_export(
     database: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hospital = LandedHospital(tmp_path, database)
+    hospital = LandedHospital(tmp_path, database, insurance_denial_days=120)
     source = hospital.settings.source.model_copy(update={"num_encounters": 2_000})
     hospital.settings = hospital.settings.model_copy(update={"source": source})
     hospital.replace_slow_parts(monkeypatch)
@@ -46,13 +46,17 @@ def test_a_year_with_a_late_a_corrected_and_a_corrupt_export(
         keys += hospital.settle()
     assert night.problems(hospital.settings, hospital.store, months) == []
     assert len(set(keys)) == len(keys)
-    # Each month is labelled when it comes, and once more when its returns are known. The late one and the mended one come when
-    # they are known already; the correction concerns its month, and the one before it, whose returns it tells of.
+    unripe = {month: night.not_ripe(hospital.store.get(f"landed_cohorts/{month}")) for month in months}
+    assert [month for month in months if unripe[month]] == months[-4:]
+    assert [unripe[month] for month in months[-2:]] == [{"insurance_denial"}, {"insurance_denial", "readmission"}]
+    # Each month is labelled when it comes, when its returns are known and when its denials are; the late one comes when its
+    # returns are known. Of the month before the mended one all is known with it, of the last four no denial.
+    labelled = [3, 3, 3, 2, 3, 3, 3, 2, 1, 2, 2, 1]
+    # The correction concerns its month and those that it is joined to; the one in between waits for the mended one.
+    for place in (2, 3, 5, night.CORRECTED):
+        labelled[place] += 1
     made = {name: number for name, number in hospital.made.items() if name.startswith("cohorts")}
-    corrected = months[night.CORRECTED]
-    expected = {f"cohorts {month}": 2 for month in months[:-1]} | {f"cohorts {months[-1]}": 1}
-    expected |= {f"cohorts {months[night.LATE]}": 1, f"cohorts {months[night.CORRUPT]}": 1}
-    expected |= {f"cohorts {corrected}": 3, f"cohorts {months[night.CORRECTED - 1]}": 3}
+    expected = {f"cohorts {month}": number for month, number in zip(months, labelled, strict=True)}
     assert made == expected
 
 

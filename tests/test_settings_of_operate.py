@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from lang1_assets.landed import follow_up_days
+from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.settings import SettingsError, load_settings
 
 
@@ -26,6 +28,15 @@ def test_a_url_names_nobody(tmp_path: Path, url: str) -> None:
     assert not any(told in str(error.value) for told in ("key:", "word@", "somebody"))
 
 
+def test_denials_are_waited_for_where_there_are_claims(tmp_path: Path) -> None:
+    assert follow_up_days(load_settings("tiny"))["insurance_denial"] == 120
+    shorter = load_settings(profile(tmp_path, "{insurance_denial_days: 60}"))
+    waits = {"readmission": 30, "insurance_denial": 60}
+    assert follow_up_days(shorter) == {task: waits.get(task, 0) for task in REMEDE}
+    without = shorter.model_copy(update={"source": shorter.source.model_copy(update={"kind": "omop"})})
+    assert follow_up_days(without)["insurance_denial"] == 0
+
+
 @pytest.mark.parametrize(
     ("operate", "said"),
     [
@@ -33,6 +44,7 @@ def test_a_url_names_nobody(tmp_path: Path, url: str) -> None:
         ("{recipes: [joint, joint]}", "names one twice"),
         ("{recipes: []}", "at least 1"),
         ("{max_runs_a_tick: 0}", "greater than 0"),
+        ("{insurance_denial_days: -1}", "greater than or equal to 0"),
         ("{settle_seconds: -1}", "greater than or equal to 0"),
     ],
 )

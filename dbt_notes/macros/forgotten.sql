@@ -31,6 +31,7 @@ select
     {%- endfor %}
     cast(null as {{ text_type() }}) as malformed_at,
     landed_row,
+    landed_export,
     case when not is_forgotten then {{ digest_of_text() }}(concat_ws(
         chr(31)
         {%- for column in columns if column != "source_line" %}, coalesce({{ column }}, chr(30)){% endfor -%}

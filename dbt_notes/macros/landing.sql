@@ -2,6 +2,7 @@
   Every row of a source table as text, in the columns of `source_tables`, null where the files lack an optional one, with
 
   - `landed_row`: its position, by which equal keys are ranked and text is found again;
+  - `landed_export`: 1 where its export is the latest of those that are joined, or the only one, 2 for the one before, and so on;
   - `row_hash`: equal for rows that are equal in every column, null for those of forgotten people;
   - `malformed_at`: "file:line" of a line that is not CSV of the expected columns, all else null (`keep_malformed_lines`);
   - `is_forgotten`: of a person who is forgotten (macros/forgotten.sql): all else null, but the key of a stay.
@@ -18,15 +19,17 @@ with landed as (
     {%- for part in parts %}
     select
         {%- for column in columns %}
-        {{ landed_column(column, part["columns"]) }} as {{ column }}{{ "," if not loop.last }}
+        {{ landed_column(column, part["columns"]) }} as {{ column }},
         {%- endfor %}
+        {{ part.get("export", 1) }} as landed_export
     from {{ landed_part(table_name, part, loop.index, columns) }}
     {{ "union all" if not loop.last }}
     {%- else %}
     select
         {%- for column in columns %}
-        cast(null as {{ text_type() }}) as {{ column }}{{ "," if not loop.last }}
+        cast(null as {{ text_type() }}) as {{ column }},
         {%- endfor %}
+        1 as landed_export
     where false
     {%- endfor %}
 )

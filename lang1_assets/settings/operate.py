@@ -24,6 +24,9 @@ class Operate(Section):
     settle_seconds: NotNegative = 600
     """An export without a manifest is taken when nothing about it has changed for this long; one with a manifest that is not
     fulfilled is refused after it."""
+    insurance_denial_days: Annotated[int, Field(ge=0, le=3650)] = 120
+    """After a month, how long until its denials can be known: insurers decide weeks after the discharge, and claims have their last
+    status later still. 120 days are any four months that follow each other."""
     max_runs_a_tick: PositiveInt = 20
     """Runs that the sensor asks for at a time, the oldest months first."""
     max_attempts: PositiveInt = 3

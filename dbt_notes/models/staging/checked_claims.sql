@@ -15,6 +15,7 @@ with landed as (
         {%- endfor %}
         cast(null as {{ text_type() }}) as source_table,
         cast(null as bigint) as landed_row,
+        cast(null as integer) as landed_export,
         cast(null as {{ text_type() }}) as malformed_at,
         cast(null as {{ text_type() }}) as source_reason,
         cast(null as {{ text_type() }}) as row_name,
@@ -51,7 +52,9 @@ judged as (
 ranked as (
     select
         *,
-        {{ key_rank(["claim_id", "encounter_id", "status", "status_time"]) }} as key_rank
+        {{ key_rank(["claim_id", "encounter_id", "status", "status_time"]) }} as key_rank,
+        -- A claim stands whole in each export that has it: what earlier ones say of it is no longer so.
+        min(landed_export) over (partition by claim_id, encounter_id, row_reason is null) as latest_export
     from judged
 )
 
@@ -62,5 +65,7 @@ select
     {{ timestamp_of("status_time") }} as status_time,
     source_table,
     coalesce(malformed_at, row_name) as row_id,
-    {{ reject_reason() }} as reject_reason
+    coalesce(
+        row_reason, case when key_rank > 1 or landed_export > latest_export then 'duplicate_key' end
+    ) as reject_reason
 from ranked

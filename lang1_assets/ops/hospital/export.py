@@ -62,16 +62,9 @@ def write_month_export(
 
 def _write(folder: Path, hospital: Hospital, on_progress: Callable[[str], None]) -> ExportSummary:
     folder.mkdir(parents=True, exist_ok=True)
-    seed, rate = hospital.config.seed, hospital.config.dirt_rate
-    rng = np.random.default_rng([seed, 4])
-    written = {
-        "patients": tables.patients_table(hospital),
-        "encounters": tables.encounters_table(hospital),
-        "diagnoses": tables.diagnoses_table(hospital, rng),
-        "claims": tables.claims_table(hospital, rng),
-    }
+    rate, rng = hospital.config.dirt_rate, tables.random_numbers(hospital)
     num_rows, dirt = {}, {}
-    for name, clean in written.items():
+    for name, clean in tables.clean_tables(hospital, rng).items():
         frame, dirt[name] = soil(name, clean, rate, rng)
         frame.select(EXPORT_COLUMNS[name]).write_csv(folder / f"{name}.csv")
         num_rows[name] = frame.height

@@ -33,6 +33,21 @@ def time_texts(times: np.ndarray) -> pl.Series:
     return pl.Series(times.astype("datetime64[us]")).dt.strftime(TIME_FORMAT)
 
 
+def random_numbers(hospital: Hospital) -> np.random.Generator:
+    """What `clean_tables` draws from; what was drawn after them spoils rows and writes notes."""
+    return np.random.default_rng([hospital.config.seed, 4])
+
+
+def clean_tables(hospital: Hospital, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    """Every table but the notes, all columns as text; with `random_numbers` the same each time, however much dirt is added."""
+    return {
+        "patients": patients_table(hospital),
+        "encounters": encounters_table(hospital),
+        "diagnoses": diagnoses_table(hospital, rng),
+        "claims": claims_table(hospital, rng),
+    }
+
+
 def patients_table(hospital: Hospital) -> pl.DataFrame:
     """One row a patient, all columns as text."""
     people = hospital.patients

@@ -43,9 +43,16 @@ class MonthNotes:
 
 
 def joined_parts(exports: Sequence[Parts]) -> dict[str, list[Mapping[str, Any]]]:
-    """One layout of several exports. Of equal keys the first is kept: the latest export must come first."""
+    """One layout of several exports, each part with the number of its export.
+
+    Of equal keys the first is kept, and of a claim the rows of the lowest number: the latest export must come first.
+    """
     tables = dict.fromkeys(name for parts in exports for name in parts)
-    return {name: [part for parts in exports for part in parts.get(name, ())] for name in tables}
+    numbered = list(enumerate(exports, start=1))
+    return {
+        name: [{**part, "export": number} for number, parts in numbered for part in parts.get(name, ())]
+        for name in tables
+    }
 
 
 def stays_of_month(encounters: Path, month: str) -> pl.LazyFrame:

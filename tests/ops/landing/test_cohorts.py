@@ -75,7 +75,10 @@ def test_a_note_belongs_to_the_month_of_discharge_or_else_of_writing(tmp_path: P
 
 def test_the_latest_export_comes_first() -> None:
     later, own = {"notes": [{"files": ["b"]}]}, {"notes": [{"files": ["a"]}], "claims": [{"files": ["c"]}]}
-    assert joined_parts([later, own]) == {"notes": [{"files": ["b"]}, {"files": ["a"]}], "claims": [{"files": ["c"]}]}
+    assert joined_parts([later, own]) == {
+        "notes": [{"files": ["b"], "export": 1}, {"files": ["a"], "export": 2}],
+        "claims": [{"files": ["c"], "export": 2}],
+    }
 
 
 @pytest.mark.parametrize(

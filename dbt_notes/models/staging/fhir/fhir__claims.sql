@@ -19,5 +19,6 @@ select
     encounter_id,
     {{ claim_status("is_denied", "encounter_id", "status_time") }} as status,
     status_time,
+    landed_export,
     {{ carried_with_line("fhir_claims", "claim_reason") }}
 from judged

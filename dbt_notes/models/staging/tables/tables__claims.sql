@@ -7,5 +7,6 @@ select
     encounter_id,
     status,
     status_time,
+    landed_export,
     {{ carried("claims", "claim_id") }}
 from landed

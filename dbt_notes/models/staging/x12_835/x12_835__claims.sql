@@ -11,5 +11,6 @@ select
         else {{ claim_status("is_denied", "claim_id", "status_time") }}
     end as status,
     status_time,
+    landed_export,
     {{ carried_with_line("remittances") }}
 from remittances
