@@ -79,7 +79,9 @@ def test_the_sensor_asks_for_the_oldest_month_first_and_makes_it_a_partition(hos
 
 
 def test_an_empty_area_is_skipped_with_a_word(hospital: LandedHospital) -> None:
-    assert f"{hospital.landing}: nothing is there" in str(sensor_of(hospital).skip_reason), "a mistyped name is no empty folder"
+    assert f"{hospital.landing}: nothing is there" in str(sensor_of(hospital).skip_reason), (
+        "a mistyped name is no empty folder"
+    )
     hospital.landing.mkdir()
     result = sensor_of(hospital)
     assert not result.run_requests

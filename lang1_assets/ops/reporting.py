@@ -22,6 +22,9 @@ class Reporter:
 
     def __init__(self, work: Path, rank: int) -> None:
         self._active = rank == 0
+        self.retake = 0
+        """How often the run has gone back and taken steps anew on other data: those are other steps of the same number."""
+        self._told = told_metrics(work / METRICS_FILE) if self._active else set()
         self._metrics = (work / METRICS_FILE).open("a") if self._active else None
         self._alerts = (work / ALERTS_FILE).open("a") if self._active else None
         self._pipes = _open_pipes() if self._active else None
@@ -35,8 +38,15 @@ class Reporter:
             self._pipes.log.info(line)
 
     def metrics(self, step: int, values: dict[str, float], group: str = "train") -> None:
-        """Metrics at one optimizer step; `group` tells apart the full run and the trials of a search."""
-        write_row(self._metrics, {"step": step, "group": group, "time": round(time.time(), 3), "values": values})
+        """Metrics at one optimizer step; `group` tells apart the full run and the trials of a search.
+
+        A job that goes on from a checkpoint takes the steps after it once more; what it said of them before is not said again.
+        """
+        new = {name: value for name, value in values.items() if (group, self.retake, step, name) not in self._told}
+        if self._active and new:
+            self._told |= {(group, self.retake, step, name) for name in new}
+            row = {"step": step, "group": group, "time": round(time.time(), 3), "values": new}
+            write_row(self._metrics, row | ({"retake": self.retake} if self.retake else {}))
 
     def alert(self, kind: str, text: str, *, step: int | None = None, details: Mapping[str, Any] | None = None) -> None:
         """Something a person should know today: it reaches Slack, Dagster and MLflow through whoever follows the job.
@@ -61,6 +71,17 @@ class Reporter:
                 file.close()
         if self._pipes is not None:
             self._pipes.close()
+
+
+def told_metrics(path: Path) -> set[tuple[str, int, int, str]]:
+    """Group, retake, step and name of everything in a metrics file; half a line that a kill left at its end is cut off."""
+    if not path.exists():
+        return set()
+    whole, newline, rest = path.read_bytes().rpartition(b"\n")
+    if rest:
+        os.truncate(path, len(whole) + len(newline))
+    rows = [json.loads(line) for line in whole.splitlines()]
+    return {(row["group"], row.get("retake", 0), row["step"], name) for row in rows for name in row["values"]}
 
 
 def write_row(file: TextIO | None, row: Mapping[str, Any]) -> None:

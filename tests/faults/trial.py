@@ -24,6 +24,8 @@ POLL_SECONDS = 0.5
 SETTLE_SECONDS = 90.0
 """The reaper and run monitoring look a few times a minute."""
 MAX_SECONDS = 3600.0
+GIVEN_UP = "GIVEN_UP"
+FAILED = ("FAILURE", GIVEN_UP)
 GIVEN_UP_SECONDS = 180.0
 """Dagster starts a run again within seconds, or the reaper asks it to after a minute."""
 
@@ -79,8 +81,8 @@ def run_once(served: Served, target: str | None, max_kills: int, rng: random.Ran
         if time.monotonic() - began > MAX_SECONDS:
             trial.lost.append(f"no end after {MAX_SECONDS / 60:.0f} minutes; the run is {state}")
             break
-        failed_since = (failed_since or time.monotonic()) if state == "FAILURE" else None
-        if failed_since and time.monotonic() - failed_since > GIVEN_UP_SECONDS:
+        failed_since = (failed_since or time.monotonic()) if state in FAILED else None
+        if failed_since and (state == GIVEN_UP or time.monotonic() - failed_since > GIVEN_UP_SECONDS):
             trial.by_hand += 1
             roots.append(launch(served))
         if target and trial.kills < max_kills and strike(target, served, wall, age, rng):
@@ -133,13 +135,15 @@ def attempts(served: Served, roots: list[str]) -> list[dict[str, Any]]:
 
 
 def state_of(served: Served, root: str) -> str:
-    """`SUCCESS` when one attempt succeeded, `FAILURE` when the last one failed and there is no other yet."""
+    """`SUCCESS` when one attempt succeeded, `FAILURE` when the last one failed and there is no other yet, `GIVEN_UP` when there
+    will be none: a step failed, after its own retries."""
     runs = attempts(served, [root])
     if any(run["status"] == "SUCCESS" for run in runs):
         return "SUCCESS"
     if any(run["status"] in IN_PROGRESS for run in runs):
         return "STARTED"
-    return "FAILURE"
+    last = {tag["key"]: tag["value"] for tag in runs[0]["tags"]} if runs else {}
+    return GIVEN_UP if last.get("dagster/will_retry") == "false" else "FAILURE"
 
 
 def stubbornly(ask: Callable[[], Any], seconds: float = 600.0) -> Any:

@@ -169,11 +169,12 @@ def note_sizes(folder: Path, coming: Mapping[Path, Path | None]) -> None:
 
 def remove_writings(folder: Path) -> bool:
     """What a model wrote of its own, finished or not, which may be somebody's words; whether there was any."""
-    path = folder / GENERATIONS_FILE
-    if not path.exists():
+    # Where a kill came between its writing and its renaming, a second one is there.
+    found = [path for name in (GENERATIONS_FILE, f".{GENERATIONS_FILE}.partial") if (path := folder / name).exists()]
+    if not found:
         return False
     with nobody_makes(folder):
-        put_in_place(folder, {path: None})
+        put_in_place(folder, dict.fromkeys(found))
     return True
 
 

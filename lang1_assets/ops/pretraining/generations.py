@@ -53,9 +53,20 @@ def greedy(model: Any, rows: Sequence[np.ndarray], num_tokens: int) -> list[np.n
 
 
 def write_generations(path: Path, step: int, texts: Sequence[str]) -> None:
-    """Add one line a prompt; the file is its owner's alone from its first byte."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.fchmod(descriptor, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-        for prompt, text in zip(PROMPTS, texts, strict=True):
-            file.write(json.dumps({"step": step, "prompt": prompt, "text": text}) + "\n")
+    """Add one line a prompt, in the place of what stands there of this step and later ones: the run may have gone back.
+
+    The file is its owner's alone from its first byte.
+    """
+    kept = (
+        [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["step"] < step]
+        if path.exists()
+        else []
+    )
+    own = [
+        json.dumps({"step": step, "prompt": prompt, "text": text}) for prompt, text in zip(PROMPTS, texts, strict=True)
+    ]
+    beside = path.with_name(f".{path.name}.partial")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in [*kept, *own])
+    beside.rename(path)

@@ -93,7 +93,7 @@ def fit(
     detector, left_out = SpikeDetector(state.detector), LeftOutData(work)
     # One file, read by many machines: all go by what the first one saw.
     left_out.rows = world.gather(left_out.rows)[0]
-    state.num_reverts = len(left_out.rows)
+    state.num_reverts = reporter.retake = len(left_out.rows)
     losses: list[torch.Tensor] = []
     interval_started = time.monotonic()
     while state.step < training.max_steps:

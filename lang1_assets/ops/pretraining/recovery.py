@@ -130,7 +130,7 @@ def go_back(
     first = drawn[max(0, trusted - state.step)]
     stop = max(first, drawn[min(at_step, accident.step + config.suspect_steps) - state.step - 1]) + 1
     left_out.add(describe_data(accident, config, mixture, at_step, state.step, first, stop), world)
-    state.num_reverts = len(left_out.rows)
+    state.num_reverts = reporter.retake = len(left_out.rows)
     report(accident, left_out.rows[-1], reporter)
     return SpikeDetector(state.detector)
 
