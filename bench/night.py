@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lang1_assets.landed import covered_months, follow_up_days, landing_place, taken_months
+from lang1_assets.landed import follow_up_days, landing_place, taken_months
 from lang1_assets.ops.hospital import HospitalConfig
 from lang1_assets.ops.landing.months import next_month
-from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, Taken
+from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, Exports, Taken
 from lang1_assets.ops.landing.ripeness import ripeness
 from lang1_assets.ops.landing.synthetic import write_export
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -117,7 +117,7 @@ def not_ripe(cohorts: Artifact) -> set[str]:
 
 def waiting_for_later_months(settings: Settings, taken: Mapping[str, Taken], month: str) -> set[str]:
     """Tasks whose outcomes nobody can know yet: after a year readmission in December, insurance denial from September on."""
-    return set(ripeness(month, covered_months(taken), follow_up_days(settings)).unripe)
+    return set(ripeness(month, Exports.of(taken).covered, follow_up_days(settings)).unripe)
 
 
 def main() -> None:
