@@ -26,20 +26,12 @@ def put_in_service(settings: Settings) -> int:
 
     from lang1_assets import definitions
     from lang1_assets.agenda import was_interrupted
-    from lang1_assets.dead_runs import process_tag
 
     job = definitions.defs.resolve_implicit_global_asset_job_def()
     failed = []
     with dg.DagsterInstance.get() as instance:
         for recipe in [recipe for recipe in settings.operate.recipes if recipe in settings.finetune.recipes]:
-            result = job.execute_in_process(
-                instance=instance,
-                asset_selection=[dg.AssetKey("model_in_service")],
-                partition_key=recipe,
-                run_config={"loggers": {"console": {}}},
-                tags=process_tag(),
-                raise_on_error=False,
-            )
+            result = materialize(job, instance, "model_in_service", recipe)
             if was_interrupted(result):
                 return stopped()
             if not result.success:
@@ -91,7 +83,7 @@ def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
 
     from lang1_assets import definitions
     from lang1_assets.agenda import was_interrupted
-    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs, process_tag
+    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs
     from lang1_assets.leaderboard import asset_of
 
     assets = asset_of(settings)
@@ -103,14 +95,7 @@ def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
     with dg.DagsterInstance.get() as instance:
         close_dead_runs(instance, find_dead_runs(instance, print), print)
         for asset, partition in wanted:
-            result = job.execute_in_process(
-                instance=instance,
-                asset_selection=[dg.AssetKey(asset)],
-                partition_key=partition,
-                run_config={"loggers": {"console": {}}},
-                tags=process_tag(),
-                raise_on_error=False,
-            )
+            result = materialize(job, instance, asset, partition)
             if was_interrupted(result):
                 return stopped()
             if not result.success:
@@ -194,3 +179,21 @@ def print_results(settings: Settings) -> None:
     if settings.is_synthetic:
         print("Synthetic data: the embedded hospital. No number here is about real patients.")
     print(f"\nReport:  {latest / 'index.html'}")
+
+
+def materialize(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, asset: str, partition: str | None
+) -> dg.ExecuteInProcessResult:
+    """One asset, in this process; what fails is in the result."""
+    import dagster as dg
+
+    from lang1_assets.dead_runs import process_tag
+
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(asset)],
+        partition_key=partition,
+        run_config={"loggers": {"console": {}}},
+        tags=process_tag(),
+        raise_on_error=False,
+    )
