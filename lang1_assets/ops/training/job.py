@@ -7,16 +7,19 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lang1_assets.ops.training.world import leave
+from lang1_assets.ops.training.world import is_among_others, leave
 
 STOPPED_EXIT_CODE = 143
 INPUT_ERROR_EXIT_CODE = 65
 """The job cannot work with what it was given; running it again changes nothing."""
+PARTING_SECONDS = 3.0
+"""Between a rank's error and its end: the others still read what it sent, and the launcher ends them once one is gone."""
 
 
 class StopFlag:
@@ -40,6 +43,8 @@ def run_job(job: Callable[[], bool]) -> NoReturn:
         traceback.print_exc()
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         code = INPUT_ERROR_EXIT_CODE
+        if is_among_others():
+            time.sleep(PARTING_SECONDS)
     sys.stdout.flush()
     sys.stderr.flush()
     # Without the interpreter's end: DeepSpeed keeps gloo's groups, whose threads now and then abort it ("terminate called

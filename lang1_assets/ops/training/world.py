@@ -74,6 +74,11 @@ def set_up(seed: int) -> World:
     return World(rank=dist.get_rank(), size=dist.get_world_size(), device=device, hosts=hosts)
 
 
+def is_among_others() -> bool:
+    """Whether this process has joined other ranks."""
+    return dist.is_initialized() and dist.get_world_size() > 1
+
+
 def leave() -> None:
     """Part from the other ranks, which are at their end as well; a rank that fails must not wait for them like this."""
     if dist.is_initialized():

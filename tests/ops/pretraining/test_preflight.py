@@ -6,7 +6,9 @@ import re
 import resource
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from lang1_assets.ops.pretraining.preflight import (
     trajectory_bytes,
 )
 from lang1_assets.ops.reporting import Reporter
+from lang1_assets.ops.shards import ShardError
 from lang1_assets.ops.training.checkpoints import finished
 from lang1_assets.ops.training.world import World
 from tests.ops.launching import last_values, launch, log_of
@@ -126,13 +129,46 @@ def test_it_ends_before_the_first_step_and_says_what_to_do(
 
 
 def test_the_job_s_exit_code_says_that_trying_again_changes_nothing(own: dict[str, Any], tmp_path: Path) -> None:
-    """Two ranks, each of which reads a part: the one that finds it tells the other."""
+    """Two ranks: whoever says why (the launcher ends the second one when the first is gone) says the same."""
     flip(own)
     assert launch(tmp_path / "work", own, "lang1_assets.ops.pretraining") == 65, log_of(tmp_path / "work")[-3000:]
     reasons = [line for line in log_of(tmp_path / "work").splitlines() if line.startswith("ShardError: ")]
-    assert len(reasons) == 2
+    assert len(set(reasons)) == 1
     assert "its checksum is not its manifest's" in reasons[0]
     assert "step 1/" not in log_of(tmp_path / "work")
+
+
+class Neighbour(World):
+    """One of the ranks of `neighbours`: threads instead of processes, so that each one's error can be seen."""
+
+    def gather(self, value: Any) -> list[Any]:
+        values, barrier = self.hosts
+        values[self.rank] = value
+        barrier.wait()
+        gathered = list(values)
+        barrier.wait()
+        return gathered
+
+
+def neighbours(size: int) -> list[World]:
+    hosts: tuple[list[Any], Barrier] = [None] * size, Barrier(size)
+    return [Neighbour(rank=rank, size=size, device=torch.device("cpu"), hosts=hosts) for rank in range(size)]
+
+
+def test_the_rank_that_finds_a_wrong_shard_tells_the_others(own: dict[str, Any], tmp_path: Path) -> None:
+    """Each of two ranks reads a half of the four shards, so one of them cannot know."""
+
+    def error_of(world: World) -> BaseException | None:
+        with Reporter(tmp_path / "work", world.rank) as reporter, pytest.raises(ShardError) as caught:
+            preflight.verify_shards(read_config(own), tmp_path / "work", world, reporter)
+        return caught.value
+
+    (tmp_path / "work").mkdir()
+    flip(own)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = map(str, pool.map(error_of, neighbours(2)))
+    assert first == second
+    assert re.search(r"its checksum is not its manifest's \(1 of 4 shards differ\)", first)
 
 
 def test_a_shard_that_was_right_is_read_again_only_when_it_changed(
