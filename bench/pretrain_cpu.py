@@ -122,7 +122,13 @@ def ours(folder: Path, config: dict[str, Any], num_ranks: int, run: int) -> dict
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    launcher = [sys.executable, "-m", "deepspeed.launcher.launch", f"--world_info={world}", "--master_addr=127.0.0.1"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "lang1_assets.ops.training.deepspeed_alone",
+        f"--world_info={world}",
+        "--master_addr=127.0.0.1",
+    ]
     module = [f"--master_port={port}", "--module", "lang1_assets.ops.pretraining", "--config", str(work / "job.json")]
     threads = max(1, len(os.sched_getaffinity(0)) // num_ranks)
     environment = {**os.environ, **OUR_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
-import deepspeed
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from lang1_assets.ops.encoder.masking import masked_windows
 from lang1_assets.ops.next_token_loss import NextTokenLoss
 from lang1_assets.ops.pretraining.config import PretrainConfig
 from lang1_assets.ops.tokenizer import boundary_ids
+from lang1_assets.ops.training.deepspeed_alone import deepspeed
 
 Windows = NDArray[np.int64]
 Split = Literal["train", "val"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import deepspeed
 import torch
 from torch import Tensor, nn
 
 from lang1_assets.ops.training.config import TrainingConfig, gradient_accumulation_steps
+from lang1_assets.ops.training.deepspeed_alone import deepspeed
 from lang1_assets.ops.training.world import World
 
 

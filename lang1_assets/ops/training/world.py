@@ -7,13 +7,12 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-import deepspeed
 import numpy as np
 import torch
 import torch.distributed as dist
-from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
 from torch import Tensor
 
+from lang1_assets.ops.training.deepspeed_alone import ShareMemCommBuilder, deepspeed
 from lang1_assets.ops.training.processes import die_with_parent
 from lang1_assets.ops.training.slurm import join_slurm_step
 

@@ -141,7 +141,7 @@ def launcher_command(
     return [
         sys.executable,
         "-m",
-        "deepspeed.launcher.launch",
+        "lang1_assets.ops.training.deepspeed_alone",
         f"--world_info={world}",
         f"--node_rank={node}",
         f"--master_addr={master_address}",
