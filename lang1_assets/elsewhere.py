@@ -14,8 +14,9 @@ from lang1_assets.materialization import (
     materialized,
 )
 from lang1_assets.ops import schemas
+from lang1_assets.ops.linking import link_or_copy
 from lang1_assets.ops.tasks import TASKS, Task
-from lang1_assets.resources.store import MANIFEST, Artifact, ArtifactError, ArtifactStore, link_or_copy, source_hash
+from lang1_assets.resources.store import MANIFEST, Artifact, ArtifactError, ArtifactStore, source_hash
 from lang1_assets.settings import Settings, SettingsError, load_settings
 from lang1_assets.settings.study import ELSEWHERE_TASKS
 

@@ -151,9 +151,10 @@ def job_config(settings: Settings, finetuning: Finetuning) -> dict[str, Any]:
     }
     for name in ("recipes", "num_cpu_ranks", "lora"):
         finetune.pop(name)
-    # 5.4: the joint run's steps are scaled by the number of tasks; and what they are measured in.
+    # 5.4: the joint run's steps are scaled by the number of tasks; and what is measured in them.
     finetune["max_steps"] *= len(examples)
     finetune["validate_every_steps"] *= len(examples)
+    own["patience_steps"] *= len(examples)
     lora = settings.lora_of(finetuning.variant)
     folder = checkpoint_folder(finetuning.base, finetuning.checkpoint)
     return {

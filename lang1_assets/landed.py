@@ -13,8 +13,9 @@ from lang1_assets.ops.forgetting.subjects import forgotten_digest
 from lang1_assets.ops.landing.area import LandingArea
 from lang1_assets.ops.landing.months import MONTH
 from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, EXPORT, Evaluated, Labelled, Refused, State, Taken
+from lang1_assets.ops.linking import link_or_copy
 from lang1_assets.ops.tasks import REMEDE
-from lang1_assets.resources.store import Artifact, ArtifactStore, link_or_copy, locked
+from lang1_assets.resources.store import Artifact, ArtifactStore, locked
 from lang1_assets.settings import Settings, lang1_home
 
 IN_SERVICE = "model_in_service"

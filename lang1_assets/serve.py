@@ -11,10 +11,11 @@ import dagster as dg
 
 from lang1_assets import finetuned, scored
 from lang1_assets.materialization import MODEL_OWNER, SYNTHETIC, markdown_table, materialized
+from lang1_assets.ops.linking import link_or_copy
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import service_partitions
-from lang1_assets.resources.store import Artifact, ArtifactStore, link_or_copy
+from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking, registered_name
 from lang1_assets.settings import Settings
 

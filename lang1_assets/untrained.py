@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.resources.store import link_or_copy, listing_hash
+from lang1_assets.ops.linking import link_or_copy
+from lang1_assets.resources.store import listing_hash
 from lang1_assets.resources.tracked_run import TrackedRun
 from lang1_assets.settings.training import Variant
 

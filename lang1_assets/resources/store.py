@@ -256,20 +256,6 @@ def listing_hash(paths: Sequence[Path]) -> str:
     return _digest(json.dumps(facts).encode())
 
 
-def link_or_copy(source: Path | str, target: Path | str) -> str:
-    """A hard link takes no space and stays whole when the other name is removed; across file systems it takes a copy.
-
-    Returns:
-        The target, as `shutil.copytree` wants it.
-    """
-    Path(target).unlink(missing_ok=True)
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copyfile(source, target)
-    return str(target)
-
-
 @contextmanager
 def locked(folder: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     """Hold the artifact's lock; the kernel lets go of it when the holder dies, however it dies."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lang1_assets.ops.encoder.classification import ClassificationLoss, class_logits, encoder_prompts, open_classifier
 from lang1_assets.ops.finetuning.config import FinetuneConfig
-from lang1_assets.ops.finetuning.learner import save_whole
+from lang1_assets.ops.finetuning.learner import MODEL_FOLDER, place, save_whole
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.ops.training.world import World
@@ -56,8 +56,8 @@ class Encoder:
     def option_logits(self, model: Any, input_ids: Tensor, last: Tensor, prompts: PromptSet) -> Tensor:
         return class_logits(model, input_ids, last)
 
-    def save(self, engine: Any, work: Path, world: World) -> None:
-        save_whole(engine, self._config.tokenizer_folder, work, world)
+    def save(self, engine: Any, folder: Path, world: World) -> None:
+        save_whole(engine, self._config.tokenizer_folder, folder, world)
 
-    def finish(self, work: Path) -> None:
-        """The best weights are the model already."""
+    def finish(self, best: Path, work: Path) -> None:
+        place(best, work / MODEL_FOLDER)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lang1_assets.ops.finetuning.config import FinetuneConfig, LoraConfig
+from lang1_assets.ops.linking import link_or_copy
 from lang1_assets.ops.model import AnswerLoss, answer_logits, open_model, save_model
 from lang1_assets.ops.prompts import PromptSet, build_prompts
 from lang1_assets.ops.tasks import TASKS
@@ -40,11 +41,11 @@ class Learner(Protocol):
     def option_logits(self, model: Any, input_ids: Tensor, last: Tensor, prompts: PromptSet) -> Tensor:
         """(batch, options)."""
 
-    def save(self, engine: Any, work: Path, world: World) -> None:
-        """Keep the weights of now as the best ones; every rank calls it."""
+    def save(self, engine: Any, folder: Path, world: World) -> None:
+        """Keep the weights of now in a folder, whole or not at all; every rank calls it."""
 
-    def finish(self, work: Path) -> None:
-        """Make `MODEL_FOLDER` of what was kept last; rank 0 alone calls it."""
+    def finish(self, best: Path, work: Path) -> None:
+        """Make `MODEL_FOLDER` of the folder that was kept of the best; rank 0 alone calls it."""
 
 
 class Decoder:
@@ -70,11 +71,11 @@ class Decoder:
         letters = torch.tensor(prompts.letter_ids, device=input_ids.device)
         return answer_logits(model, input_ids, last)[:, letters]
 
-    def save(self, engine: Any, work: Path, world: World) -> None:
-        save_whole(engine, self._config.tokenizer_folder, work, world)
+    def save(self, engine: Any, folder: Path, world: World) -> None:
+        save_whole(engine, self._config.tokenizer_folder, folder, world)
 
-    def finish(self, work: Path) -> None:
-        """The best weights are the model already."""
+    def finish(self, best: Path, work: Path) -> None:
+        place(best, work / MODEL_FOLDER)
 
 
 class AdaptedDecoder(Decoder):
@@ -98,19 +99,20 @@ class AdaptedDecoder(Decoder):
             torch.manual_seed(self._config.seed)
             return AnswerLoss(inject_adapter_in_model(self._lora, open_model(self._config.base)))
 
-    def save(self, engine: Any, work: Path, world: World) -> None:
+    def save(self, engine: Any, folder: Path, world: World) -> None:
         """The adapter alone, a thousandth of the base; the whole model is put together once, at the end."""
         weights = whole_weights(engine, trained_only=True)
         if world.rank == 0:
-            beside = fresh(work / f"{ADAPTER_FOLDER}.tmp")
+            beside = fresh(folder.with_name(f"{folder.name}.tmp"))
             kept = get_peft_model_state_dict(engine.module.model, state_dict=weights)
             # As PEFT's own folders are: the names of a model inside of a PeftModel.
             save_file({f"base_model.model.{name}": value.contiguous() for name, value in kept.items()},
                       beside / "adapter_model.safetensors")  # fmt: skip
             self._lora.save_pretrained(str(beside))
-            replace_folder(beside, work / ADAPTER_FOLDER)
+            replace_folder(beside, folder)
 
-    def finish(self, work: Path) -> None:
+    def finish(self, best: Path, work: Path) -> None:
+        place(best, work / ADAPTER_FOLDER)
         adapted = PeftModel.from_pretrained(
             open_model(self._config.base), str(work / ADAPTER_FOLDER), use_safetensors=True
         )
@@ -126,10 +128,18 @@ def learner_of(config: FinetuneConfig) -> Learner:
     return Decoder(config) if config.lora is None else AdaptedDecoder(config, config.lora)
 
 
-def save_whole(engine: Any, tokenizer_folder: Path, work: Path, world: World) -> None:
+def save_whole(engine: Any, tokenizer_folder: Path, folder: Path, world: World) -> None:
     weights = whole_weights(engine)
     if world.rank == 0:
-        save_model(engine.module.model, weights, tokenizer_folder, work / MODEL_FOLDER)
+        save_model(engine.module.model, weights, tokenizer_folder, folder)
+
+
+def place(best: Path, folder: Path) -> None:
+    """Under another name as well, the first one staying: a run that is killed before it is done begins again from there."""
+    beside = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(best, beside, copy_function=link_or_copy)
+    replace_folder(beside, folder)
 
 
 def fresh(folder: Path) -> Path:

@@ -15,23 +15,25 @@ from lang1_assets.ops.finetuning.batches import JointBatches
 from lang1_assets.ops.finetuning.config import (
     FinetuneConfig,
     LoopState,
-    num_train_notes,
     with_learning_rate,
     with_length,
 )
 from lang1_assets.ops.finetuning.learner import Learner, learner_of
+from lang1_assets.ops.finetuning.notes import HeldOut, load_held_out, load_train
 from lang1_assets.ops.finetuning.search import find_learning_rate
 from lang1_assets.ops.finetuning.validation import validate
-from lang1_assets.ops.prompts import PromptSet, read_examples
+from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.tasks import use_own_tasks
-from lang1_assets.ops.training.checkpoints import RESUME_FOLDER, load_resume, save_resume
+from lang1_assets.ops.training.checkpoints import RESUME_FOLDER, finished, load_resume, save_resume
 from lang1_assets.ops.training.engine import start_engine
 from lang1_assets.ops.training.intervals import peak_memory_bytes
 from lang1_assets.ops.training.job import StopFlag, read_config
 from lang1_assets.ops.training.schedule import learning_rate_at
-from lang1_assets.ops.training.step import take_step
+from lang1_assets.ops.training.step import seed_step, take_step
 from lang1_assets.ops.training.world import World, set_up
+
+BEST_FOLDER = "best"
 
 
 def main() -> bool:
@@ -46,47 +48,34 @@ def main() -> bool:
 def finetune(config: FinetuneConfig, work: Path, world: World, reporter: Reporter, stop: StopFlag) -> bool:
     """Search, then train to the end; False when a signal stopped it earlier."""
     learner = learner_of(config)
-    train = load_prompts(config, learner, "train", num_train_notes(config))
-    val = load_prompts(config, learner, "val", config.validation_examples)
+    train, val = load_train(config, learner), load_held_out(config, learner)
     notes = {task: len(prompts.ids) for task, prompts in train.items()}
     counts = ", ".join(f"{task} {number}" for task, number in notes.items())
     reporter.say(f"finetuning on {world.size} rank(s) of {world.device.type}; training notes: {counts}")
-    require_notes(config, train, val)
     config = with_length(config, notes)
-    rate = find_learning_rate(config, learner, train, val, work, world, reporter)
+    rate = find_learning_rate(config, learner, train, val, work, world, reporter, stop)
+    if rate is None:
+        return False
     config = with_learning_rate(config, rate)
     engine = start_engine(learner.open(), config.training, world)
     state = LoopState(**(load_resume(engine, work, world, reporter) or {}))
     if state.step:
         reporter.say(f"resuming at step {state.step}")
+    if world.rank == 0:
+        remove_later(work, state.step)
     if not fit(config, learner, engine, train, val, state, work, world, reporter, stop):
         return False
     if world.rank == 0:
-        learner.finish(work)
+        learner.finish(best_folder(work, state.best_step), work)
         write_summary(config, engine, state, notes, work, world)
-        # The optimizer's state is three times the model and of no use once the run is done.
-        shutil.rmtree(work / RESUME_FOLDER, ignore_errors=True)
+        remove_leftovers(work)
     return True
 
 
-def require_notes(config: FinetuneConfig, train: dict[str, PromptSet], val: dict[str, PromptSet]) -> None:
-    """
-    Raises:
-        ValueError: a task has nothing to learn from or to be validated with.
-    """
-    for split, held in (("train", train), ("val", val)):
-        for task, prompts in held.items():
-            if not prompts.ids:
-                raise ValueError(
-                    f"{config.examples[task]}: no note of split '{split}'; expected labelled notes of {task}"
-                )
-
-
-def load_prompts(config: FinetuneConfig, learner: Learner, split: str, max_examples: int) -> dict[str, PromptSet]:
-    return {
-        task: learner.prompts(task, read_examples(path, split, max_examples, config.seed))
-        for task, path in config.examples.items()
-    }
+def remove_leftovers(work: Path) -> None:
+    """What a run that is done needs no more: the optimizer's state is three times the model."""
+    for name in (RESUME_FOLDER, BEST_FOLDER):
+        shutil.rmtree(work / name, ignore_errors=True)
 
 
 def fit(
@@ -94,7 +83,7 @@ def fit(
     learner: Learner,
     engine: Any,
     train: dict[str, PromptSet],
-    val: dict[str, PromptSet],
+    val: dict[str, HeldOut],
     state: LoopState,
     work: Path,
     world: World,
@@ -108,9 +97,7 @@ def fit(
     started = time.monotonic()
     while state.step < training.max_steps and not out_of_patience(config, state):
         micro_batch = batches.of_step(state.step, training.micro_batch_size, world)
-        if config.lora is not None:
-            # Dropout: a function of the step, so that a resumed run is the uninterrupted one.
-            torch.manual_seed(((config.seed << 32) + state.step) * world.size + world.rank)
+        seed_step(config.seed, "run", state.step, world)
         losses.append(take_step(engine, training, state.step, micro_batch, world))
         state.tokens_seen += batches.num_tokens(state.step)
         state.step += 1
@@ -126,6 +113,8 @@ def fit(
         stopping = world.any(stop.is_set) and not last
         if stopping or (state.step % training.save_every_steps == 0 and not last):
             save_resume(engine, work, state.step, vars(state), world, keep_last=training.keep_last)
+            if world.rank == 0:
+                remove_unknown(work)
         if stopping:
             reporter.say(f"stopped by a signal at step {state.step}; saved")
             return False
@@ -142,7 +131,7 @@ def keep_if_best(
     config: FinetuneConfig,
     learner: Learner,
     engine: Any,
-    val: dict[str, PromptSet],
+    val: dict[str, HeldOut],
     state: LoopState,
     work: Path,
     world: World,
@@ -159,7 +148,34 @@ def keep_if_best(
     reporter.say(f"step {state.step}: validation loss {outcome.loss:.3f}, AUROC {shown}")
     if outcome.micro_auroc > state.best_micro_auroc:
         state.best_micro_auroc, state.best_step = outcome.micro_auroc, state.step
-        learner.save(engine, work, world)
+        learner.save(engine, best_folder(work, state.step), world)
+
+
+def remove_unknown(work: Path) -> None:
+    """Of the best weights so far those that no resume point knows any more."""
+    oldest = min(manifest.step for manifest in finished(work / RESUME_FOLDER))
+    for folder in [folder for folder in best_folders(work) if step_of(folder) <= oldest][:-1]:
+        shutil.rmtree(folder)
+
+
+def remove_later(work: Path, step: int) -> None:
+    """Best weights of steps that are about to be taken again, and may not be the best this time."""
+    for folder in best_folders(work):
+        if step_of(folder) > step:
+            shutil.rmtree(folder)
+
+
+def best_folder(work: Path, step: int) -> Path:
+    """The best weights so far, under the step that made them: a run that goes on from before it finds those it knew."""
+    return work / BEST_FOLDER / f"step-{step:08d}"
+
+
+def best_folders(work: Path) -> list[Path]:
+    return sorted(folder for folder in (work / BEST_FOLDER).glob("step-*") if folder.suffix == "")
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def log_step(

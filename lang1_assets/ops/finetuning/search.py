@@ -11,11 +11,13 @@ import optuna
 from lang1_assets.ops.finetuning.batches import JointBatches
 from lang1_assets.ops.finetuning.config import FinetuneConfig, SearchConfig, with_learning_rate
 from lang1_assets.ops.finetuning.learner import Learner
+from lang1_assets.ops.finetuning.notes import HeldOut
 from lang1_assets.ops.finetuning.validation import Validation, validate
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.training.engine import start_engine
-from lang1_assets.ops.training.step import take_step
+from lang1_assets.ops.training.job import StopFlag
+from lang1_assets.ops.training.step import seed_step, take_step
 from lang1_assets.ops.training.world import World
 
 SEARCH_FILE = "search.json"
@@ -25,12 +27,16 @@ def find_learning_rate(
     config: FinetuneConfig,
     learner: Learner,
     train: dict[str, PromptSet],
-    val: dict[str, PromptSet],
+    val: dict[str, HeldOut],
     work: Path,
     world: World,
     reporter: Reporter,
-) -> float:
-    """Random search, log-uniform; the best trial ranks best by validation AUROC and validation loss together."""
+    stop: StopFlag,
+) -> float | None:
+    """Random search, log-uniform; the best trial ranks best by validation AUROC and validation loss together.
+
+    None when a signal stopped it: the trials that were done are kept.
+    """
     if config.search.num_trials == 0:
         return config.training.learning_rate
     path = work / SEARCH_FILE
@@ -38,7 +44,10 @@ def find_learning_rate(
     # Every rank draws the same rates: the sampler is seeded and nothing else feeds it.
     rates = draw_learning_rates(config.search, config.seed)
     for number in range(len(trials), len(rates)):
-        outcome = run_trial(config, learner, rates[number], train, val, world)
+        outcome = run_trial(config, learner, number, rates[number], train, val, world, stop)
+        if outcome is None:
+            reporter.say(f"stopped by a signal in trial {number + 1} of the search; {len(trials)} are kept")
+            return None
         trial = {"learning_rate": rates[number], "val_micro_auroc": outcome.micro_auroc, "val_loss": outcome.loss}
         trials.append(trial)
         values = {
@@ -82,19 +91,27 @@ def best_trial(trials: list[dict[str, float]]) -> int:
 def run_trial(
     config: FinetuneConfig,
     learner: Learner,
+    number: int,
     rate: float,
     train: dict[str, PromptSet],
-    val: dict[str, PromptSet],
+    val: dict[str, HeldOut],
     world: World,
-) -> Validation:
-    """At most as long as the full run would be."""
+    stop: StopFlag,
+) -> Validation | None:
+    """The first steps of the full run at this rate: its schedule, not one that anneals within the trial (5.4)."""
     steps = min(config.search.max_steps, config.training.max_steps)
-    training = with_learning_rate(config, rate, max_steps=steps, compile=False).training
+    # A profile with a warmup, which the paper has not: within the trial, or its rate would never be reached.
+    warmup = min(config.training.warmup_steps, steps // 10)
+    training = with_learning_rate(config, rate, warmup_steps=warmup, compile=False).training
     engine = start_engine(learner.open(), training, world)
     targets = {task: learner.targets(prompts) for task, prompts in train.items()}
     batches = JointBatches(train, targets, training.global_batch_size, config.seed)
-    for step in range(training.max_steps):
+    for step in range(steps):
+        seed_step(config.seed, f"trial-{number}", step, world)
         take_step(engine, training, step, batches.of_step(step, training.micro_batch_size, world), world)
+        if world.any(stop.is_set):
+            engine.destroy()
+            return None
     outcome = validate(engine.module.model, learner, val, world)
     engine.destroy()
     return outcome

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from lang1_assets.ops.finetuning.learner import Learner
+from lang1_assets.ops.finetuning.notes import HeldOut
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.scoring import pad_right
@@ -25,7 +26,7 @@ class Validation:
     """How well the model does on validation notes."""
 
     loss: float
-    """Mean over tasks of the cross-entropy of the right option among the options."""
+    """Mean over tasks of the cross-entropy of the right option among the options, of notes as they come."""
     micro_auroc: float
     """Mean over tasks of the micro-averaged one-versus-rest AUROC: what early stopping watches."""
     by_task: dict[str, float]
@@ -33,14 +34,15 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(model: Any, learner: Learner, val: dict[str, PromptSet], world: World) -> Validation:
+def validate(model: Any, learner: Learner, val: dict[str, HeldOut], world: World) -> Validation:
     """Loss and AUROC over all ranks; each rank scores its share of every task's notes."""
     model.eval()
     losses, micro, by_task = [], [], {}
-    for task, prompts in val.items():
+    for task, held_out in val.items():
+        prompts = held_out.prompts
         logits = score_share(model, learner, prompts, world)
-        labels = torch.from_numpy(prompts.labels)
-        losses.append(functional.cross_entropy(logits, labels).item())
+        each = functional.cross_entropy(logits, torch.from_numpy(prompts.labels), reduction="none")
+        losses.append(float(np.average(each.double().numpy(), weights=held_out.weights)))
         if not torch.isfinite(logits).all():
             # A diverged model has no AUROC: a trial of the search that did so is out, and not the end of the job.
             by_task[task] = math.nan

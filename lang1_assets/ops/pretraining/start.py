@@ -32,7 +32,7 @@ def starting_model(config: PretrainConfig) -> Any:
     check_start(config.start_from, config.shape, config.tokenizer_folder, config.vocab_size)
     model = open_model(config.start_from)
     model.config.use_cache = False
-    return model.train()
+    return model
 
 
 def random_model(objective: ObjectiveName, shape: ModelShape, vocab_size: int, seed: int) -> Any:

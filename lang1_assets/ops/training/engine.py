@@ -15,6 +15,8 @@ from lang1_assets.ops.training.world import World
 def start_engine(module: nn.Module, config: TrainingConfig, world: World) -> Any:
     """A DeepSpeed engine around a module whose forward returns the loss."""
     module.to(world.device)
+    # What `from_pretrained` opens is for inference: without dropout, and checkpointing of activations does nothing.
+    module.train()
     if config.activation_checkpointing:
         language_model: Any = module.model
         language_model.gradient_checkpointing_enable({"use_reentrant": False})

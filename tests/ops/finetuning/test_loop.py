@@ -16,15 +16,18 @@ from lang1_assets.ops.finetuning import learner as learners
 from lang1_assets.ops.finetuning import loop, search, validation
 from lang1_assets.ops.finetuning.config import FinetuneConfig, LoopState, SearchConfig, num_train_notes, with_length
 from lang1_assets.ops.finetuning.learner import Learner, learner_of
-from lang1_assets.ops.finetuning.loop import finetune, load_prompts, out_of_patience
+from lang1_assets.ops.finetuning.loop import finetune, out_of_patience
+from lang1_assets.ops.finetuning.notes import HeldOut, load_held_out, load_train
 from lang1_assets.ops.finetuning.search import best_trial, draw_learning_rates
-from lang1_assets.ops.finetuning.validation import score_share, validate
+from lang1_assets.ops.finetuning.validation import Validation, score_share, validate
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.scoring import score_options
+from lang1_assets.ops.training import step as steps
 from lang1_assets.ops.training.checkpoints import finished
+from lang1_assets.ops.training.schedule import learning_rate_at
 from lang1_assets.ops.training.world import World
 from tests.ops.conftest import PROMPT_CONTEXT, SEED
 from tests.ops.finetuning.test_batches import rank
@@ -73,8 +76,12 @@ def learner(config: dict[str, Any]) -> Learner:
     return learner_of(FinetuneConfig.from_json(config))
 
 
+def held_out(config: dict[str, Any]) -> dict[str, HeldOut]:
+    return load_held_out(FinetuneConfig.from_json({**config, "validation_examples": 20}), learner(config))
+
+
 def val_prompts(config: dict[str, Any]) -> dict[str, PromptSet]:
-    return load_prompts(FinetuneConfig.from_json(config), learner(config), "val", 20)
+    return {task: held.prompts for task, held in held_out(config).items()}
 
 
 class Flag:
@@ -111,10 +118,10 @@ def test_the_job_leaves_the_best_model(undisturbed: Path, config: dict[str, Any]
     assert summary["train_notes"] == {"mortality": 32, "length_of_stay": 32}
     assert values[MAX_STEPS, "train/loss"] < values[1, "train/loss"]
     # The model in the folder is the one that was validated at that step.
-    val = val_prompts(config)
-    again = validate(open_model(undisturbed / "model"), learner(config), val, one_rank)
+    again = validate(open_model(undisturbed / "model"), learner(config), held_out(config), one_rank)
     assert again.micro_auroc == pytest.approx(summary["best_val_micro_auroc"])
     assert not (undisturbed / "resume").exists()
+    assert not (undisturbed / "best").exists()
 
 
 def test_the_search_keeps_its_trials_and_uses_the_best(undisturbed: Path, config: dict[str, Any]) -> None:
@@ -155,8 +162,9 @@ def test_a_run_killed_twice_and_stopped_once_gives_the_same_model(
         run(config, tmp_path, one_rank)
     assert len(json.loads((tmp_path / "search.json").read_text())) == 1
 
+    # The second trial's two steps ask as well.
     patch_steps(monkeypatch, take_step)
-    assert run(config, tmp_path, one_rank, Flag(at=4)) is False
+    assert run(config, tmp_path, one_rank, Flag(at=2 + 4)) is False
     assert finished(tmp_path / "resume")[-1].step == 4
     assert not (tmp_path / "summary.json").exists()
 
@@ -172,6 +180,44 @@ def test_a_run_killed_twice_and_stopped_once_gives_the_same_model(
     assert (tmp_path / "search.json").read_text() == (undisturbed / "search.json").read_text()
     assert last_values(tmp_path) == last_values(undisturbed)
     assert same_weights(tmp_path / "model", undisturbed / "model")
+
+
+def test_a_stop_in_the_search_ends_it_at_the_next_step(
+    undisturbed: Path, config: dict[str, Any], one_rank: World, tmp_path: Path
+) -> None:
+    """In the first step of the second trial: the first one is kept, and nothing of the full run is begun."""
+    assert run(config, tmp_path, one_rank, Flag(at=3)) is False
+    first, _ = json.loads((undisturbed / "search.json").read_text())
+    assert json.loads((tmp_path / "search.json").read_text()) == [first]
+    assert not (tmp_path / "resume").exists()
+
+
+def test_a_search_with_adapters_that_was_interrupted_finds_the_same(
+    config: dict[str, Any], one_rank: World, tmp_path: Path
+) -> None:
+    """Their dropout is a function of the step as well."""
+    lora = {"rank": 2, "alpha": 4, "dropout": 0.3, "modules": ["q_proj", "v_proj"]}
+    adapted = {**config, "lora": lora}
+    for work, flags in ((tmp_path / "whole", [5]), (tmp_path / "cut", [3, 5])):
+        for at in flags:
+            assert run(adapted, work, one_rank, Flag(at=at)) is False
+    whole, cut = (json.loads((tmp_path / work / "search.json").read_text()) for work in ("whole", "cut"))
+    assert len(whole) == 2
+    assert whole == cut
+
+
+def test_a_trial_is_the_beginning_of_the_full_run(
+    config: dict[str, Any], one_rank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same schedule, so that a rate is judged by what the full run does with it; a warmup is done within the trial."""
+    rates: list[tuple[int, float]] = []
+    monkeypatch.setattr(steps, "set_learning_rate", lambda engine, rate: rates.append(rate))
+    training = {**config["training"], "warmup_steps": 4, "max_steps": 100}
+    search_of_one = {"num_trials": 1, "max_steps": 5, "low": 1e-3, "high": 1e-3}
+    run({**config, "training": training, "search": search_of_one}, tmp_path, one_rank, Flag(at=5 + 1))
+    full = FinetuneConfig.from_json({**config, "training": {**training, "warmup_steps": 0}}).training
+    assert rates[:5] == pytest.approx([learning_rate_at(step, full, peak=1e-3) for step in range(5)])
+    assert rates[5] == pytest.approx(1e-3 / 4)
 
 
 def test_two_ranks_under_zero_3_give_the_model_of_one_rank(
@@ -193,16 +239,108 @@ def test_two_ranks_under_zero_3_give_the_model_of_one_rank(
         torch.testing.assert_close(value, expected[name], atol=1e-3, rtol=1e-3)
 
 
+def test_weights_that_were_the_best_before_a_crash_and_are_not_afterwards_are_gone(
+    config: dict[str, Any], one_rank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the looks of steps 2 and 4, of which nothing was saved; of the same steps again step 2 alone is good."""
+    quiet = {**config, "search": {**config["search"], "num_trials": 0}}
+    quiet["training"] = {**config["training"], "save_every_steps": 100}
+
+    def looked(values: list[float]) -> None:
+        left = iter(values)
+
+        def look(model: Any, *others: Any) -> Validation:
+            value = next(left)
+            if value < 0:
+                raise Killed
+            return Validation(loss=1.0, micro_auroc=value, by_task={})
+
+        monkeypatch.setattr(loop, "validate", look)
+
+    looked([0.6, 0.9, -1])
+    with pytest.raises(Killed):
+        run(quiet, tmp_path, one_rank)
+    assert [folder.name for folder in sorted((tmp_path / "best").iterdir())] == ["step-00000002", "step-00000004"]
+    looked([0.7, 0.5, 0.5, -1])
+    with pytest.raises(Killed):
+        run(quiet, tmp_path, one_rank)
+    assert [folder.name for folder in (tmp_path / "best").iterdir()] == ["step-00000002"]
+    of_step_2 = load_file(tmp_path / "best" / "step-00000002" / "model.safetensors")
+    looked([0.7, 0.5, 0.5, 0.5])
+    assert run(quiet, tmp_path, one_rank)
+    assert summary_of(tmp_path)["best_step"] == 2
+    kept = load_file(tmp_path / "model" / "model.safetensors")
+    assert all(torch.equal(kept[name], value) for name, value in of_step_2.items())
+    assert not (tmp_path / "best").exists()
+
+
+def test_only_weights_that_a_resume_point_knows_are_kept(
+    config: dict[str, Any], one_rank: World, tmp_path: Path
+) -> None:
+    """Every look is better than the one before: of steps 1 to 6, saved at 3 and 6, the second point's are 6, the first's 3."""
+    better = iter(range(1, 100))
+    every = {**config["training"], "validate_every_steps": 1, "save_every_steps": 3}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            loop, "validate", lambda *values: Validation(loss=1.0, micro_auroc=next(better) / 100, by_task={})
+        )
+        quiet = {**config, "training": every, "search": {**config["search"], "num_trials": 0}}
+        assert run(quiet, tmp_path, one_rank, Flag(at=7)) is False
+    assert [manifest.step for manifest in finished(tmp_path / "resume")] == [6, 7]
+    assert [folder.name[-1] for folder in sorted((tmp_path / "best").iterdir())] == ["6", "7"]
+
+
+def test_what_is_opened_for_inference_is_trained_with_dropout_from_the_first_step(
+    config: dict[str, Any], model_folder: Path, one_rank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And activation checkpointing, which is for training alone, is on."""
+    training: list[bool] = []
+    take_step = loop.take_step
+    patch_steps(
+        monkeypatch, lambda engine, *others: training.append(engine.module.model.training) or take_step(engine, *others)
+    )
+    run(config, tmp_path, one_rank, Flag(at=2 + 2 + 1))
+    assert training == [True] * 5
+
+
+def test_validation_notes_of_two_classes_are_balanced_and_their_loss_is_not(
+    config: dict[str, Any], example_files: dict[str, Path], model_folder: Path, one_rank: World, tmp_path: Path
+) -> None:
+    """Nine deaths of a hundred notes of the same words: all of them are among twenty, and the loss is that of all hundred."""
+    rows = pl.read_parquet(example_files["mortality"]).filter(split="val").head(1)
+    many = pl.concat([rows] * 100).with_row_index("n")
+    many = many.with_columns(
+        note_id=pl.lit("n") + pl.col("n").cast(pl.String), label=(pl.col("n") < 9).cast(rows.schema["label"])
+    ).drop("n")
+    path = tmp_path / "examples.parquet"
+    many.write_parquet(path)
+    rare = {**config, "examples": {"mortality": path}}
+
+    def loss_of(num: int) -> tuple[HeldOut, float]:
+        read = FinetuneConfig.from_json({**rare, "validation_examples": num})
+        held = load_held_out(read, learner(rare))
+        return held["mortality"], validate(open_model(model_folder), learner(rare), held, one_rank).loss
+
+    few, estimated = loss_of(20)
+    assert few.prompts.labels.sum() == 9
+    assert few.weights.sum() == pytest.approx(100)
+    every, exact = loss_of(100)
+    assert every.weights.tolist() == [1.0] * 100
+    assert estimated == pytest.approx(exact, rel=1e-5)
+
+
 def test_validation_is_scoring_and_auroc(config: dict[str, Any], model_folder: Path, one_rank: World) -> None:
     """Against the probabilities that evaluation gives for the same notes."""
-    val = val_prompts(config)
+    val = held_out(config)
     model = open_model(model_folder)
     outcome = validate(model, learner(config), val, one_rank)
     assert model.training
     losses, micro = [], []
-    for task, prompts in val.items():
+    for task, held in val.items():
+        prompts = held.prompts
         probabilities = score_options(model.eval(), prompts, batch_size=3)
-        losses.append(-np.log(probabilities[np.arange(20), prompts.labels]).mean())
+        each = -np.log(probabilities[np.arange(20), prompts.labels])
+        losses.append((each * held.weights).sum() / held.weights.sum())
         expected = auroc(prompts.labels, probabilities)
         assert outcome.by_task[task] == pytest.approx(expected.value)
         micro.append(expected.micro)
@@ -235,7 +373,7 @@ def test_a_diverged_model_is_out_of_the_search_and_ends_the_full_run(
     diverged = open_model(model_folder)
     with torch.no_grad():
         diverged.model.norm.weight.fill_(math.nan)
-    outcome = validate(diverged, learner(config), val_prompts(config), one_rank)
+    outcome = validate(diverged, learner(config), held_out(config), one_rank)
     assert math.isnan(outcome.loss)
     assert all(math.isnan(value) for value in outcome.by_task.values())
     opened = iter([diverged, open_model(model_folder), diverged])
@@ -264,13 +402,14 @@ def test_patience_ends_a_run_at_a_validation_and_never_before_the_first(
 def test_no_more_notes_are_read_than_the_run_can_use(config: dict[str, Any]) -> None:
     read = FinetuneConfig.from_json(config)
     assert num_train_notes(read) == MAX_STEPS * 8 / 2
-    assert {task: len(prompts.ids) for task, prompts in load_prompts(read, learner(config), "train", 7).items()} == {
+    few = FinetuneConfig.from_json({**config, "max_notes": 7, "validation_examples": 24})
+    assert {task: len(prompts.ids) for task, prompts in load_train(few, learner(config)).items()} == {
         "mortality": 7,
         "length_of_stay": 7,
     }
     for task, file in read.examples.items():
         labels = pl.read_parquet(file).filter(split="val")["label"].to_numpy()
-        assert load_prompts(read, learner(config), "val", 24)[task].labels.tolist() == labels.tolist()
+        assert load_held_out(few, learner(config))[task].prompts.labels.tolist() == labels.tolist()
 
 
 def test_few_notes_make_a_short_run_that_is_looked_at_often_enough(config: dict[str, Any]) -> None:
@@ -283,7 +422,7 @@ def test_few_notes_make_a_short_run_that_is_looked_at_often_enough(config: dict[
 def test_fewer_notes_are_a_subset_of_more(config: dict[str, Any]) -> None:
     def chosen(max_notes: int) -> set[tuple[int, ...]]:
         read = FinetuneConfig.from_json({**config, "max_notes": max_notes})
-        prompts = load_prompts(read, learner(config), "train", num_train_notes(read))["mortality"]
+        prompts = load_train(read, learner(config))["mortality"]
         return {tuple(row.tolist()) for row in prompts.ids}
 
     assert chosen(3) < chosen(10) < chosen(1_000)
