@@ -55,7 +55,7 @@ def test_mlflow_offers_neither_a_shell_nor_a_gateway(served: Served) -> None:
             urllib.request.urlopen(f"{address}/ajax-api/3.0/{path}")
     with urllib.request.urlopen(f"{address}/ajax-api/3.0/mlflow/server-info") as answer:
         assert json.load(answer)["features_enabled"]["gateway"] is False
-    assert not [process for process in served.processes() if "huey" in " ".join(process.cmdline())]
+    assert not [process for process in served.processes() if "huey" in seen_of(process)]
 
 
 def listening(process: psutil.Process) -> set[str]:
