@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests import postgres_server
+from tests.ended import has_ended
 from tests.services.test_supervisor import until
 from tests.serving import NAMES, PATIENCE_SECONDS, Served, serving
 
@@ -83,7 +84,7 @@ def test_a_run_whose_worker_is_killed_is_made_all_the_same(served: Served) -> No
     steps = worker.children(recursive=True)
     worker.kill()
     until(lambda: served.status(first) == "FAILURE", "run monitoring to notice", PATIENCE_SECONDS)
-    assert not any(step.is_running() and step.status() != psutil.STATUS_ZOMBIE for step in steps)
+    assert all(has_ended(step.pid) for step in steps)
     retried = until(
         lambda: [run for run in served.runs() if run["rootRunId"] == first and run["runId"] != first], "a retry", 120
     )

@@ -16,6 +16,7 @@ from dagster._core.launcher.base import WorkerStatus
 from lang1_assets.dead_runs import PROCESS_TAG
 from lang1_assets.ops.process_identity import identify
 from lang1_assets.services import run_workers
+from tests.ended import has_ended
 from tests.services.test_supervisor import until
 
 RUN = "11111111-2222-3333-4444-555555555555"
@@ -55,7 +56,7 @@ def test_steps_that_a_killed_worker_left_are_ended(tmp_path: Path) -> None:
     worker = run_workers.find(tmp_path, RUN)
     assert worker is not None
     run_workers.end_rest(worker)
-    assert not step.is_running() or step.status() == psutil.STATUS_ZOMBIE
+    assert has_ended(step.pid)
 
 
 def test_another_process_with_the_same_number_is_let_alone(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.ended import has_ended
+
 # Saves when it is asked to end, and has a child that would outlive it.
 SAVES = (
     "import signal, subprocess, sys, time; child = subprocess.Popen(['sleep', '100']); "
@@ -44,10 +46,6 @@ def wait_for_pids(folder: Path) -> int:
     return int((folder / "pids").read_text())
 
 
-def is_gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
 @pytest.mark.parametrize("how", ["let_go", "terminate", "hang_up"])
 def test_it_saves_and_ends_with_everything_it_started(tmp_path: Path, how: str) -> None:
     process = leash(tmp_path, SAVES)
@@ -59,7 +57,7 @@ def test_it_saves_and_ends_with_everything_it_started(tmp_path: Path, how: str) 
         process.send_signal(signal.SIGTERM if how == "terminate" else signal.SIGHUP)
     assert process.wait(20) == 143
     assert (tmp_path / "saved").exists()
-    assert is_gone(child)
+    assert has_ended(child)
 
 
 def test_what_does_not_listen_is_killed_after_the_grace(tmp_path: Path) -> None:
@@ -98,7 +96,7 @@ def test_a_killed_leash_takes_its_command_along(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 20
-    while not is_gone(command):
+    while not has_ended(command):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert (tmp_path / "saved").exists()

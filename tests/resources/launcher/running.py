@@ -12,6 +12,7 @@ import psutil
 
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.settings.launch import Launch
+from tests.ended import has_ended
 
 # As ssh: options, `--`, a host, and a command that a shell runs; a host it cannot reach gives 255.
 SSH_STAND_IN = """#!/bin/sh
@@ -74,7 +75,7 @@ def both_ranks_run(work: Path) -> bool:
 
 
 def all_gone(pids: list[int]) -> bool:
-    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+    return all(map(has_ended, pids))
 
 
 def left_over(work: Path) -> list[str]:
