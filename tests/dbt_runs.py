@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from lang1_assets.ops.sources.intake import flatten_source, source_layout
 from lang1_assets.ops.sources.layout import SourceLayout
@@ -68,22 +68,40 @@ def run_on_layout(
     parquet = home / "parquet"
     parquet.mkdir(parents=True, exist_ok=True)
     values = {"source_kind": kind, "source_layout": layout.parts, "parquet_path": str(parquet), **variables}
-    command = [
-        *(str(Path(sys.executable).parent / "dbt"), *arguments, "--no-use-colors", "--target", target),
+    words = [
+        *(*arguments, "--no-use-colors", "--target", target),
         *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--vars", json.dumps(values)),
     ]
-    environment = os.environ | {
+    environment = {
         "LANG1_DUCKDB_PATH": str(home / "warehouse.duckdb"),
         "LANG1_DUCKDB_MEMORY": "2GB",
         "DBT_TARGET_PATH": str(home / "target"),
         "DBT_LOG_PATH": str(home / "logs"),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    exit_code, output = in_this_process(words, environment)
     results_file = home / "target" / "run_results.json"
     results = json.loads(results_file.read_text())["results"] if results_file.exists() else []
     return Build(
         parquet=parquet,
-        exit_code=done.returncode,
-        output=done.stdout + done.stderr,
+        exit_code=exit_code,
+        output=output,
         results={result["unique_id"]: result["status"] for result in results},
     )
+
+
+def in_this_process(words: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output of a dbt command; a process of its own would import dbt for longer than most commands take."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(PROJECT),
+        contextlib.redirect_stdout(io.StringIO()) as said,
+    ):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        result = dbtRunner().invoke(words)
+    # dbt leaves the file open for as long as its process lives.
+    DuckDBConnectionManager.close_all_connections()
+    return (0 if result.success else 2 if result.exception else 1), said.getvalue() + str(result.exception or "")
