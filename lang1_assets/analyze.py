@@ -19,6 +19,7 @@ from lang1_assets.analyses import (
     pretraining_patients,
     tasks_gone,
 )
+from lang1_assets.families import told_apart
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
@@ -68,7 +69,9 @@ def analysis_asset(settings: Settings, analysis: Analysis) -> dg.AssetsDefinitio
     )
     def _analysis(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
         key = context.partition_key
-        found = evaluations(store, settings, key)
+        found, old = evaluations(store, settings, key)
+        if old:
+            context.log.warning(f"Left out, for their models were made anew since: {', '.join(old)}. Evaluate again.")
         examples = supplied_examples(store, TASKS)
         notes, tables = store.get("clean_notes"), store.get("warehouse")
         inputs = [*found.values(), *examples.values(), notes, tables]
@@ -127,20 +130,18 @@ def analysis_asset(settings: Settings, analysis: Analysis) -> dg.AssetsDefinitio
     return _analysis
 
 
-def evaluations(store: ArtifactStore, settings: Settings, key: str) -> dict[str, Artifact]:
-    """The evaluation of each mode that was evaluated so far.
+def evaluations(store: ArtifactStore, settings: Settings, key: str) -> tuple[dict[str, Artifact], list[str]]:
+    """The evaluation of each mode that was evaluated so far; and the names of those whose model was made anew since.
 
     Raises:
         dg.Failure: there is none.
     """
-    known = {mode: store.find(f"{mode}_evaluation/{key}") for mode in modes_of(settings)}
-    found = {mode: artifact for mode, artifact in known.items() if artifact is not None}
+    modes = {f"{mode}_evaluation/{key}": mode for mode in modes_of(settings)}
+    found, old = told_apart(store, modes)
     if not found:
-        raise dg.Failure(
-            f"Nothing of {key} has been evaluated yet: materialize '{ZERO_SHOT}_evaluation' for it first.",
-            allow_retries=False,
-        )
-    return found
+        first = f"materialize again: {', '.join(old)}" if old else f"materialize '{ZERO_SHOT}_evaluation' for it first"
+        raise dg.Failure(f"Nothing of {key} has been evaluated yet: {first}.", allow_retries=False)
+    return {modes[name]: artifact for name, artifact in found.items()}, old
 
 
 def evaluated(

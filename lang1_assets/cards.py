@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets import scored
+from lang1_assets.families import is_of_this_model, told_apart
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC
 from lang1_assets.ops.schemas import RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
@@ -108,12 +109,12 @@ def build_card(
     variant: str,
     recipe: str,
 ) -> Artifact | None:
-    """None where the model is not there, or where the evaluation is of an earlier one."""
+    """None where the model is not there, or where it or its evaluation is of an earlier one."""
     model, evaluation = store.find(f"finetuned_{recipe}/{variant}"), store.find(f"{recipe}_evaluation/{variant}")
     if model is None or evaluation is None:
         return None
-    if evaluation.inputs.get(model.name) != model.fingerprint:
-        context.log.warning(f"{recipe}: evaluated before it was finetuned anew; no card until it is evaluated again")
+    if not is_of_this_model(store, evaluation):
+        context.log.warning(f"{recipe}: its base or itself was made anew since; no card until it is evaluated again")
         return None
     name = registered_name(settings.name, recipe)
     version = tracking.find_version(name, model.fingerprint)
@@ -121,15 +122,15 @@ def build_card(
     tasks = list(json.loads((evaluation.path / RECORD_FILE).read_text())["tasks"])
     tables = {task: cohort_artifact(store, TASKS[task]) for task in tasks}
     examples = {task: store.get(f"{task}_examples") for task in tasks}
-    beside = {
-        asset: found
-        for asset, place in {
-            **{asset: f"{asset}/{variant}" for asset in BESIDE},
-            **{f"leak_checks/{task}": f"leak_checks/{task}" for task in tasks},
-            "elsewhere": f"elsewhere_evaluation/{variant}/{recipe}",
-        }.items()
-        if (found := store.find(place)) is not None
+    places = {
+        **{f"{asset}/{variant}": asset for asset in BESIDE},
+        **{f"leak_checks/{task}": f"leak_checks/{task}" for task in tasks},
+        f"elsewhere_evaluation/{variant}/{recipe}": "elsewhere",
     }
+    told, old = told_apart(store, places)
+    if old:
+        context.log.warning(f"{recipe}: of an earlier model, and not on its card: {', '.join(old)}")
+    beside = {places[name]: item for name, item in told.items()}
     inputs = list(
         {
             item.name: item

@@ -238,6 +238,17 @@ def is_of_these_inputs(store: ArtifactStore, item: Artifact) -> bool:
     )
 
 
+def told_apart(
+    store: ArtifactStore,
+    names: Iterable[str],
+    is_current: Callable[[ArtifactStore, Artifact], bool] = is_of_this_model,
+) -> tuple[dict[str, Artifact], list[str]]:
+    """Of these artifacts those that are there and tell of what there is now, by name; and the names of the others there."""
+    there = {name: item for name in names if (item := store.find(name)) is not None}
+    current = {name: item for name, item in there.items() if is_current(store, item)}
+    return current, [name for name in there if name not in current]
+
+
 def missing_of(settings: Settings, found: Found) -> list[str]:
     """What the profile asks for and nobody has made, by name."""
     there = [item.name for items in found.values() for item in items]

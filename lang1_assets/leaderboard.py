@@ -1,7 +1,7 @@
 """The leaderboard: the project's own models and those from elsewhere, on the same notes."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets import scored
-from lang1_assets.families import modes_of
+from lang1_assets.families import modes_of, told_apart
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.baselines import BASELINES
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
@@ -54,9 +54,12 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("same_prompts_for_all", asset="leaderboard")],
     )
     def _leaderboard(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
-        found = list(evaluations(store, settings))
+        found, old = evaluations(store, settings)
         if not found:
-            raise dg.Failure("Nothing has been evaluated yet: materialize 'zero_shot_evaluation' for a variant first.")
+            first = (
+                f"Materialize again: {', '.join(old)}." if old else "Materialize 'zero_shot_evaluation' for a variant."
+            )
+            raise dg.Failure(f"Nothing has been evaluated yet of the models there are. {first}")
         split = settings.cohorts.headline_split
         stale = stale_tasks(store, found, split)
 
@@ -89,7 +92,7 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
         said = f"{SYNTHETIC}\n\n" if settings.is_synthetic else ""
         return materialized(
             artifact,
-            [same_prompts(stale, other_prompts(found, split))],
+            [same_prompts(stale, other_prompts(found, split), old)],
             leaderboard=dg.MetadataValue.md(said + tables(entries)),
         )
 
@@ -101,15 +104,13 @@ def asset_of(settings: Settings) -> dict[str, str]:
     return {key: SERVED if isinstance(model, Served) else OUTSIDE for key, model in settings.models.items()}
 
 
-def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[Artifact]:
-    """Whatever was evaluated so far."""
+def evaluations(store: ArtifactStore, settings: Settings) -> tuple[list[Artifact], list[str]]:
+    """Whatever was evaluated so far; and the names of evaluations whose model was made anew since."""
     names = [f"{mode}_evaluation/{variant}" for variant in settings.variants for mode in modes_of(settings)]
     names += [f"{asset}/{model}" for model, asset in asset_of(settings).items()]
     names += [f"{BASELINE}/{name}" for name in BASELINES]
-    for name in names:
-        artifact = store.find(name)
-        if artifact is not None:
-            yield artifact
+    found, old = told_apart(store, names)
+    return list(found.values()), old
 
 
 def evaluated(artifact: Artifact, stale: set[str]) -> Any:
@@ -169,15 +170,17 @@ def asks(record: dict[str, Any], task: str, split: str) -> bool:
     return any((row["task"], row["split"]) == (task, split) for row in record["prompts"])
 
 
-def same_prompts(stale: dict[str, set[str]], others: Sequence[str]) -> dg.AssetCheckResult:
-    """Warns where models were asked other questions, about other labels, or saw other parts of the notes."""
+def same_prompts(stale: dict[str, set[str]], others: Sequence[str], old: Sequence[str]) -> dg.AssetCheckResult:
+    """Warns where models were asked other questions, about other labels, saw other parts of the notes, or are gone."""
     left_out = [f"{name}: {', '.join(sorted(tasks))}" for name, tasks in stale.items()]
     said = (
         [f"Left out, for they saw other labels or questions; evaluate again: {'; '.join(left_out)}"] if left_out else []
     )
+    if old:
+        said.append(f"Left out, for their models were made anew since; evaluate again: {', '.join(old)}")
     return dg.AssetCheckResult(
         check_name="same_prompts_for_all",
-        passed=not left_out and not others,
+        passed=not said and not others,
         severity=dg.AssetCheckSeverity.WARN,
         description=". ".join([*said, *others]) or None,
     )

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from lang1_assets.families import modes_of, wanted
+from lang1_assets.families import is_of_these_inputs, modes_of, told_apart, wanted
 from lang1_assets.materialization import RESEARCH_OWNER, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.reported import ASSETS, Made, made_so_far, parts_of
@@ -54,20 +55,31 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         check_specs=[dg.AssetCheckSpec("every_number_has_its_origin", asset="report")],
     )
     def _report(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:
-        found = dict(evaluations(store, settings))
+        found, old_evaluations = evaluations(store, settings)
         if not found:
-            raise dg.Failure("Nothing has been evaluated yet: materialize 'zero_shot_evaluation' for a variant first.")
+            raise dg.Failure(nothing_evaluated(old_evaluations))
         shared = [store.get(name) for name in ("warehouse", "clean_notes", *(f"{task}_examples" for task in TASKS))]
         models = [store.get(f"pretrained_model/{variant}") for variant in dict.fromkeys(v for _, v in found)]
-        trajectories = [item for model in models if (item := trajectory_of(store, model))]
-        board, made = store.find("leaderboard"), made_so_far(store, settings)
-        inputs = [*found.values(), *shared, *models, *trajectories, *([board] if board else []), *made.artifacts]
+        trajectories, old_trajectories = told_apart(store, [trajectory_name(model) for model in models])
+        boards, old_boards = told_apart(store, ["leaderboard"], is_of_these_inputs)
+        made = made_so_far(store, settings)
+        inputs = [*found.values(), *shared, *models, *trajectories.values(), *boards.values(), *made.artifacts]
+        left_out = (*old_evaluations, *old_trajectories, *old_boards, *made.left_out)
+        if left_out:
+            context.log.warning(
+                f"Made of earlier models or inputs, and left out: {', '.join(left_out)}. Make them again."
+            )
 
         def make(work: Path) -> dict[str, Any]:
             # Jinja and scipy take their time to import; the definitions do without them.
             from lang1_assets.ops.report import write_report
 
-            data = gather(settings, store, tracking, found, models, inputs, leaderboard_entries(board), made)
+            data = replace(
+                gather(settings, store, tracking, found, models, inputs, made),
+                leaderboard=leaderboard_entries(boards.get("leaderboard")),
+                trajectory=trajectory_points(trajectories.get(trajectory_name(models[0]))),
+                left_out=left_out,
+            )
             write_report(data, work)
             return {"num_rows": len(data.rows), "num_models": len(models), "num_studies": len(made.studies)}
 
@@ -75,6 +87,7 @@ def report(settings: Settings) -> dg.AssetsDefinition:
             "report",
             make,
             inputs=inputs,
+            parameters={"left_out": left_out},
             code=CODE,
             on_wait=context.log.warning,
         )
@@ -93,14 +106,24 @@ def leaderboard_entries(artifact: Artifact | None) -> tuple[Any, ...]:
     return () if artifact is None else tuple(json.loads((artifact.path / "leaderboard.json").read_text()))
 
 
-def evaluations(store: ArtifactStore, settings: Settings) -> Iterator[tuple[tuple[str, str], Artifact]]:
-    """((mode, variant), evaluation) of each mode that the profile asks for and that was evaluated so far."""
+def evaluations(store: ArtifactStore, settings: Settings) -> tuple[dict[tuple[str, str], Artifact], list[str]]:
+    """(mode, variant) -> evaluation of each mode that the profile asks for and that was evaluated so far; and the names of those
+    that are of earlier models."""
     asked = wanted(settings)
-    for variant in settings.variants:
-        for mode in modes_of(settings):
-            artifact = store.find(f"{mode}_evaluation/{variant}")
-            if artifact is not None and mode in (ZERO_SHOT, *asked.get(variant, settings.finetune.recipes)):
-                yield (mode, variant), artifact
+    keys = {
+        f"{mode}_evaluation/{variant}": (mode, variant)
+        for variant in settings.variants
+        for mode in modes_of(settings)
+        if mode in (ZERO_SHOT, *asked.get(variant, settings.finetune.recipes))
+    }
+    found, old = told_apart(store, keys)
+    return {keys[name]: item for name, item in found.items()}, old
+
+
+def nothing_evaluated(old: Sequence[str]) -> str:
+    if old:
+        return f"Every evaluation there is, is of an earlier model. Materialize again: {', '.join(old)}."
+    return "Nothing has been evaluated yet: materialize 'zero_shot_evaluation' for a variant first."
 
 
 def gather(
@@ -110,7 +133,6 @@ def gather(
     found: dict[tuple[str, str], Artifact],
     models: list[Artifact],
     inputs: list[Artifact],
-    leaderboard: tuple[Any, ...],
     made: Made,
 ) -> Any:
     from lang1_assets.ops.report import ReportData, sources
@@ -124,7 +146,6 @@ def gather(
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         model=main.name.split("/")[1],
         rows=tuple(row for key, artifact in found.items() for row in rows_of(key, artifact, tracking)),
-        leaderboard=leaderboard,
         models=tuple(model_summary(model) for model in models),
         artifacts=tuple(artifact_link(item, tracking) for item in inputs),
         calibration=tuple(item for key, artifact in found.items() for item in calibrations(settings, key, artifact)),
@@ -132,7 +153,6 @@ def gather(
         stages=stage_counts(warehouse, clean),
         rejects=tuple(sources.reject_counts(all_rejects(warehouse, clean))),
         loss_curves=tuple(sources.read_loss_curves(main.path / "metrics.jsonl")),
-        trajectory=trajectory_points(trajectory_of(store, main)),
         dagster_url=tracking.dagster_url,
         mlflow_url=tracking.ui_url,
         num_resamples=settings.evaluate.num_resamples,
@@ -230,8 +250,8 @@ def all_rejects(warehouse: Artifact, clean: Artifact) -> pl.DataFrame:
     )
 
 
-def trajectory_of(store: ArtifactStore, model: Artifact) -> Artifact | None:
-    return store.find(model.name.replace("pretrained_model", "trajectory_evaluation"))
+def trajectory_name(model: Artifact) -> str:
+    return model.name.replace("pretrained_model", "trajectory_evaluation")
 
 
 def trajectory_points(artifact: Artifact | None) -> tuple[Any, ...]:

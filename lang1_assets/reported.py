@@ -1,10 +1,10 @@
-"""What the report takes over from studies, claims, memorization and model cards: whatever of them was made so far."""
+"""What the report takes over from studies, claims, memorization and model cards: whatever of them tells of today's models."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lang1_assets.families import is_of_these_inputs, told_apart
 from lang1_assets.ops.study.names import STUDY_NAMES
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
@@ -24,6 +24,8 @@ class Made:
     cards: dict[tuple[str, str], Artifact]
     """By variant and recipe."""
     claims: Artifact | None
+    left_out: tuple[str, ...] = ()
+    """Names of what is there and was made of earlier models or inputs."""
 
     @property
     def artifacts(self) -> list[Artifact]:
@@ -32,28 +34,24 @@ class Made:
 
 
 def made_so_far(store: ArtifactStore, settings: Settings) -> Made:
-    return Made(
-        studies=dict(_found(store, {name: f"study/{name}" for name in STUDY_NAMES})),
-        memorized=dict(_found(store, {variant: f"memorization/{variant}" for variant in settings.variants})),
-        cards=dict(
-            _found(
-                store,
-                {
-                    (variant, recipe): f"model_card/{variant}/{recipe}"
-                    for variant in settings.variants
-                    for recipe in settings.recipes
-                },
-            )
-        ),
-        claims=store.find("claims"),
+    variants = settings.variants
+    cards = [(variant, recipe) for variant in variants for recipe in settings.recipes]
+    # A study and a card print numbers of others; what is memorized was measured on the model itself.
+    studies, old_studies = told_apart(store, [f"study/{name}" for name in STUDY_NAMES], is_of_these_inputs)
+    shown, old_cards = told_apart(
+        store, [f"model_card/{variant}/{recipe}" for variant, recipe in cards], is_of_these_inputs
     )
-
-
-def _found(store: ArtifactStore, names: dict[Any, str]) -> Iterator[tuple[Any, Artifact]]:
-    for key, name in names.items():
-        artifact = store.find(name)
-        if artifact is not None:
-            yield key, artifact
+    memorized, old_memorized = told_apart(store, [f"memorization/{variant}" for variant in variants])
+    claims, old_claims = told_apart(store, ["claims"], is_of_these_inputs)
+    if claims and not claims["claims"].inputs.keys().isdisjoint(old_studies):
+        claims, old_claims = {}, ["claims"]
+    return Made(
+        studies={name: item for name in STUDY_NAMES if (item := studies.get(f"study/{name}"))},
+        memorized={variant: item for variant in variants if (item := memorized.get(f"memorization/{variant}"))},
+        cards={key: item for key in cards if (item := shown.get(f"model_card/{key[0]}/{key[1]}"))},
+        claims=claims.get("claims"),
+        left_out=(*old_claims, *old_studies, *old_memorized, *old_cards),
+    )
 
 
 def parts_of(made: Made, tracking: Tracking) -> dict[str, Any]:

@@ -248,6 +248,23 @@ def test_a_task_that_is_gone_since_the_evaluation_is_named(
     assert found == {(mode, task) for mode in modes for task in set(TASKS) - {"mortality"}}
 
 
+def test_an_evaluation_of_an_earlier_model_is_not_analyzed(
+    tmp_path: Path, store: ArtifactStore, tracking: Tracking
+) -> None:
+    fill(store)
+    model = store.build(f"finetuned_joint/{VARIANT}", lambda work: {})
+    scores = store.get(f"zero_shot_evaluation/{VARIANT}").path / "predictions.parquet"
+
+    def evaluation(work: Path) -> dict[str, Any]:
+        (work / "predictions.parquet").write_bytes(scores.read_bytes())
+        return {}
+
+    store.build(f"joint_evaluation/{VARIANT}", evaluation, inputs=[model])
+    store.build(f"finetuned_joint/{VARIANT}", lambda work: {}, parameters={"since": 2})
+    materialized("temporal_drift", profile(tmp_path), store, tracking)
+    assert {row["mode"] for row in rows_of(store, "temporal_drift")} == {"zero_shot"}
+
+
 def test_before_any_evaluation_the_asset_says_what_to_do(
     tmp_path: Path, store: ArtifactStore, tracking: Tracking
 ) -> None:

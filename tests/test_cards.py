@@ -119,8 +119,17 @@ class Finetuned:
                 (work / "rows.json").write_text(json.dumps([*rows, *other]))
                 return {}
 
-            self.store.build(f"{name}/{VARIANT}", write)
-        self.store.build(f"memorization/{VARIANT}", lambda work: {"verdict": "no canary stands out", "is_clean": True})
+            self.store.build(f"{name}/{VARIANT}", write, inputs=[self.store.get(f"{RECIPE}_evaluation/{VARIANT}")])
+        self.store.build(
+            f"memorization/{VARIANT}",
+            lambda work: {"verdict": "no canary stands out", "is_clean": True},
+            inputs=[self.store.get(f"pretrained_model/{VARIANT}")],
+        )
+        self.store.build(
+            f"elsewhere_evaluation/{VARIANT}/{RECIPE}",
+            self.write_evaluation,
+            inputs=[self.store.get(f"finetuned_{RECIPE}/{VARIANT}")],
+        )
 
         def write_checks(work: Path) -> dict[str, Any]:
             checks = [
@@ -215,6 +224,28 @@ def test_no_card_is_of_an_evaluation_of_an_earlier_model(finetuned: Finetuned) -
     finetuned.write_model(steps=400, evaluate=False)
     with pytest.raises(dg.Failure, match="Nothing of lang1-tiny-notesplus is finetuned and evaluated yet"):
         finetuned.make()
+
+
+def test_no_card_is_of_a_model_of_an_earlier_base(finetuned: Finetuned) -> None:
+    finetuned.store.build(f"pretrained_model/{VARIANT}", lambda work: {}, parameters={"seed": 2})
+    with pytest.raises(dg.Failure, match="Nothing of lang1-tiny-notesplus is finetuned and evaluated yet"):
+        finetuned.make()
+
+
+def test_what_was_measured_of_an_earlier_model_counts_as_not_measured(finetuned: Finetuned) -> None:
+    finetuned.analyze()
+    finetuned.write_model(steps=400)
+    (check,) = finetuned.make().get_asset_check_evaluations()
+    for asset in ("strata", "patient_overlap", "elsewhere_evaluation"):
+        assert f"Not measured. The asset `{asset}` would." in finetuned.card
+        assert asset in str(check.description)
+    assert "Queens" not in finetuned.card
+    # The base and the notes are as they were.
+    assert "Of the base: no canary stands out." in finetuned.card
+    assert "1 of 2 checks passed" in finetuned.card
+    finetuned.analyze()
+    finetuned.make()
+    assert "borough Queens" in finetuned.card
 
 
 def test_no_text_of_a_note_is_in_it(finetuned: Finetuned) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -190,6 +191,8 @@ class ReportData:
     claims: tuple[Judged, ...] = ()
     memorized: tuple[Memorized, ...] = ()
     cards: tuple[CardText, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Artifacts that are there and not shown, for they were made of earlier models or inputs."""
     dagster_url: str | None = None
     mlflow_url: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -243,6 +246,16 @@ class ReportData:
             for curve in self.calibration
             if (curve.model, curve.split) == (self.model, self.headline_split) and curve.task in self.tasks
         )
+
+
+def left_out_line(data: ReportData, assets: str) -> tuple[str, ...]:
+    """What of these assets is not shown although it is there: a line, or none.
+
+    Args:
+        assets: a regular expression of the first part of the names.
+    """
+    names = [name for name in data.left_out if re.fullmatch(assets, name.split("/")[0])]
+    return (f"Left out, for the models or inputs behind it were made anew since: {', '.join(names)}.",) if names else ()
 
 
 def modes_trained_on(rows: Sequence[ResultRow], model: str) -> list[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lang1_assets.ops.leaderboard import HEADER, cells
 from lang1_assets.ops.report import figures, pretraining_figures, result_tables, run_tables
-from lang1_assets.ops.report.data import ReportData, split_title
+from lang1_assets.ops.report.data import ReportData, left_out_line, split_title
 from lang1_assets.ops.report.figures import ORACLE_BAR, ORACLE_SERIES, TRAINED_SERIES, Series
 from lang1_assets.ops.report.layout import Drawing, Section
 from lang1_assets.ops.report.run_tables import SIGNIFICANCE
@@ -52,7 +52,7 @@ def has_oracle(data: ReportData) -> bool:
 
 
 def results_section(data: ReportData) -> Section:
-    missing = _missing_results(data)
+    missing = (*_missing_results(data), *left_out_line(data, r"(?!trajectory_)\w+_evaluation"))
     if not headline_rows(data):
         return Section(
             anchor="results",
@@ -92,7 +92,8 @@ def leaderboard_section(data: ReportData) -> Section:
         if entries
     )
     if not tables:
-        return Section(anchor="leaderboard", title="Leaderboard", missing=("The asset 'leaderboard' was not made.",))
+        missing = left_out_line(data, "leaderboard") or ("The asset 'leaderboard' was not made.",)
+        return Section(anchor="leaderboard", title="Leaderboard", missing=missing)
     return Section(
         anchor="leaderboard",
         title="Leaderboard" + (" (synthetic data)" if data.is_synthetic else ""),
@@ -211,7 +212,7 @@ def pretraining_section(data: ReportData) -> Section:
 
 def trajectory_section(data: ReportData) -> Section:
     """Fig. 3: what emerges in pretraining, and what does not."""
-    drawn, missing = [], []
+    drawn, missing = [], list(left_out_line(data, "trajectory_evaluation"))
     if data.comprehension:
         drawn.append(
             Drawing(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from lang1_assets.ops.report import result_tables
 from lang1_assets.ops.report.briefs import BRIEFS
-from lang1_assets.ops.report.data import ReportData
+from lang1_assets.ops.report.data import ReportData, left_out_line
 from lang1_assets.ops.report.layout import Card, Drawing, Group, Part, Section
 from lang1_assets.ops.report.study_data import MAKE_STUDIES, Memorized, StudyResult
 from lang1_assets.ops.report.tables import Cell, Content, Table, link, table
@@ -28,6 +28,10 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
 
 def study_hint(data: ReportData) -> str:
     """The first lines' word on studies that were not made or not judged; empty where they were."""
+    if not data.claims and left_out_line(data, "study|claims"):
+        return (
+            f"The studies are of earlier models or inputs: `{MAKE_STUDIES}` makes them anew, and judges each finding."
+        )
     if not data.studies and not data.claims:
         return f"No study of the paper's findings was made yet: `{MAKE_STUDIES}` makes them, and judges each finding."
     if not data.claims:
@@ -37,8 +41,9 @@ def study_hint(data: ReportData) -> str:
 
 def claims_section(data: ReportData) -> Section | None:
     """What the paper found, and whether it holds here."""
+    missing = left_out_line(data, "claims")
     if not data.claims:
-        return None
+        return Section(anchor="claims", title="The paper's findings", missing=missing) if missing else None
     return Section(
         anchor="claims",
         title="The paper's findings" + (" (synthetic data)" if data.is_synthetic else ""),
@@ -129,14 +134,16 @@ def told(value: object) -> str:
 
 
 def studies_section(data: ReportData) -> Section | None:
+    left_out = left_out_line(data, "study")
     if not data.studies:
-        return None
-    absent = [name for name in STUDY_NAMES if name not in data.study_names]
+        return Section(anchor="studies", title="The paper's studies", missing=left_out) if left_out else None
+    known = {*data.study_names, *(name.removeprefix("study/") for name in data.left_out)}
+    absent = [name for name in STUDY_NAMES if name not in known]
     return Section(
         anchor="studies",
         title="The paper's studies" + (" (synthetic data)" if data.is_synthetic else ""),
         parts=tuple(study_part(data, study) for study in data.studies),
-        missing=(f"Not made yet: {', '.join(absent)}.",) if absent else (),
+        missing=(*((f"Not made yet: {', '.join(absent)}.",) if absent else ()), *left_out),
     )
 
 
@@ -195,11 +202,13 @@ def links(asset_url: str | None, mlflow_url: str | None) -> tuple[Cell, ...]:
 
 
 def memorization_section(data: ReportData) -> Section | None:
+    missing = left_out_line(data, "memorization")
     if not data.memorized:
-        return None
+        return Section(anchor="memorization", title="Memorization", missing=missing) if missing else None
     return Section(
         anchor="memorization",
         title="Memorization" + (" (synthetic data)" if data.is_synthetic else ""),
+        missing=missing,
         tables=(memorized_table(data.memorized),),
         parts=tuple(
             Part(
@@ -231,8 +240,9 @@ def by_heart(held: Memorized) -> tuple[str, str]:
 
 
 def cards_section(data: ReportData) -> Section | None:
+    missing = left_out_line(data, "model_card")
     if not data.cards:
-        return None
+        return Section(anchor="cards", title="Model cards", missing=missing) if missing else None
     # Only here is a Markdown parser needed.
     from lang1_assets.ops.report.cards import card_html
 
@@ -240,4 +250,4 @@ def cards_section(data: ReportData) -> Section | None:
         Card(title=f"{card.variant}, {card.recipe}", html=card_html(card.text, card.variant), text=card.text)
         for card in data.cards
     )
-    return Section(anchor="cards", title="Model cards", cards=tuple(made))
+    return Section(anchor="cards", title="Model cards", cards=tuple(made), missing=missing)
