@@ -30,7 +30,11 @@ CARD_FILE, FACTS_FILE = "card.md", "card.json"
 BESIDE = ("strata", "patient_overlap", "memorization")
 """What a card says more of, where it was run."""
 DEMOGRAPHICS = ["subject_id", "prediction_time", "split", "age", "sex", "race", "ethnicity", "borough"]
-CODE = ["lang1_assets.ops.model_card", "lang1_assets.ops.tasks"]
+JOB_FILE = "job.json"
+"""What a job was started with, kept beside what it made."""
+OF_THE_JOB = ("note_tokens", "context_length", "max_notes", "max_epochs", "patience_steps", "search", "lora", "seed")
+"""Beside those of its optimizer; one that a job of earlier code did not know is not there."""
+CODE = [__name__, "lang1_assets.ops.model_card", "lang1_assets.ops.tasks"]
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -195,7 +199,7 @@ def facts_of(
 ) -> "Facts":
     from lang1_assets.ops.model_card.facts import Facts, described
 
-    own = [model, evaluation, base, *beside.values()]
+    own, job = [model, evaluation, base, *beside.values()], job_of(model)
     search = model.path / "search.json"
     return Facts(
         variant=variant,
@@ -213,9 +217,10 @@ def facts_of(
             for task, item in examples.items()
             for row in described(task, pl.read_parquet(item.path / "examples.parquet", columns=DEMOGRAPHICS))
         ],
-        base=base_of(settings, variant, base),
+        base={**base_of(base), "architecture": job["architecture"]},
         finetuned=dict(model.summary),
-        settings={**settings.finetune.model_dump(mode="json"), "lora": lora_of(settings, variant)},
+        # The job's, not the profile's: that may have changed since, and a joint run has as many times the steps as tasks.
+        settings={**job["training"], **{name: job[name] for name in OF_THE_JOB if name in job}},
         search=json.loads(search.read_text()) if search.exists() else [],
         rows=rows_of(evaluation),
         record=json.loads((evaluation.path / RECORD_FILE).read_text()),
@@ -233,21 +238,20 @@ def facts_of(
     )
 
 
-def base_of(settings: Settings, variant: str, base: Artifact) -> dict[str, Any]:
-    held = settings.variants[variant]
-    origin = "untrained" if held.random_weights else "made elsewhere" if held.folder else "pretrained here"
+def job_of(model: Artifact) -> dict[str, Any]:
+    return dict(json.loads((model.path / JOB_FILE).read_text()))
+
+
+def base_of(base: Artifact) -> dict[str, Any]:
+    """How it came about, from what it left: only what was trained here had a job."""
+    is_trained = (base.path / JOB_FILE).exists()
+    origin = "pretrained here" if is_trained else "made elsewhere" if "folder" in base.summary else "untrained"
     return {
         "origin": origin,
-        "architecture": held.architecture,
-        "mixture": dict(held.mixture),
+        "mixture": job_of(base)["weights"] if is_trained else {},
         "tokens": base.summary.get("tokens"),
         "num_parameters": base.summary.get("num_parameters"),
     }
-
-
-def lora_of(settings: Settings, variant: str) -> dict[str, Any] | None:
-    lora = settings.lora_of(variant)
-    return None if lora is None else lora.model_dump(mode="json")
 
 
 def table_rows(tables: Mapping[str, Artifact], name: str) -> list[dict[str, Any]]:

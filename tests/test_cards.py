@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from lang1_assets import cards
+from lang1_assets.finetuned import Finetuning, job_config, tasks_of
 from lang1_assets.ops.model_card.items import HOSPITAL, ITEMS
 from lang1_assets.ops.results import result_rows
 from lang1_assets.ops.tasks import TASKS
@@ -74,10 +75,27 @@ class Finetuned:
         self.store.build(f"{TASK}_examples", write_examples)
         self.store.build("warehouse", write_tables)
         self.store.build("hospital_exports", lambda work: {"num_rows": {"notes": 987654}, "synthetic": True})
-        self.store.build(f"pretrained_model/{VARIANT}", lambda work: {"tokens": 2_345_678, "num_parameters": 876_543})
 
-    def write_model(self, steps: int, evaluate: bool = True) -> None:
+        def write_base(work: Path) -> dict[str, Any]:
+            (work / "job.json").write_text(json.dumps({"weights": {"notes_plus": 0.75, "web_text": 0.25}}))
+            return {"tokens": 2_345_678, "num_parameters": 876_543, "trajectory": ["tokens-2345678"]}
+
+        self.store.build(f"pretrained_model/{VARIANT}", write_base)
+
+    def write_model(self, steps: int, evaluate: bool = True, recipe: str = RECIPE) -> None:
+        base, examples = self.store.get(f"pretrained_model/{VARIANT}"), self.store.get(f"{TASK}_examples")
+        name = f"finetuned_{recipe}/{VARIANT}"
+        finetuning = Finetuning(
+            artifact=name,
+            title="",
+            variant=VARIANT,
+            recipe=recipe,
+            base=base,
+            examples=dict.fromkeys(tasks_of(recipe), examples),
+        )
+
         def write(work: Path) -> dict[str, Any]:
+            (work / "job.json").write_text(json.dumps(job_config(self.settings, finetuning)))
             (work / "search.json").write_text(
                 json.dumps([{"learning_rate": 3e-4, "val_micro_auroc": 0.654, "val_loss": 0.6}])
             )
@@ -89,12 +107,11 @@ class Finetuned:
                 "mlflow_run_id": self.run_id,
             }
 
-        inputs = [self.store.get(f"pretrained_model/{VARIANT}")]
-        model = self.store.build(f"finetuned_{RECIPE}/{VARIANT}", write, inputs=inputs, parameters={"steps": steps})
+        model = self.store.build(name, write, inputs=[base], parameters={"steps": steps})
         tags = {"fingerprint": model.fingerprint}
         self.tracking.register(MODEL, model.path, self.run_id, tags)
         if evaluate:
-            self.store.build(f"{RECIPE}_evaluation/{VARIANT}", self.write_evaluation, inputs=[model])
+            self.store.build(f"{recipe}_evaluation/{VARIANT}", self.write_evaluation, inputs=[model])
 
     def write_evaluation(self, work: Path) -> dict[str, Any]:
         rows = result_rows(predicted(self.examples), model=VARIANT, mode="finetuned", trained_on=TASK, num_resamples=30)
@@ -149,7 +166,10 @@ class Finetuned:
 
     @property
     def card(self) -> str:
-        return (self.store.get(f"model_card/{VARIANT}/{RECIPE}").path / "card.md").read_text()
+        return self.card_of(RECIPE)
+
+    def card_of(self, recipe: str) -> str:
+        return (self.store.get(f"model_card/{VARIANT}/{recipe}").path / "card.md").read_text()
 
 
 @pytest.fixture
@@ -187,6 +207,36 @@ def test_numbers_are_those_of_the_files(finetuned: Finetuned) -> None:
     assert f"| {TASKS[TASK].title} | train |" in finetuned.card
     assert "ab" * 32 in finetuned.card
     assert f"{MODEL} version 1" in finetuned.card
+
+
+def test_settings_are_those_of_the_job(finetuned: Finetuned) -> None:
+    """Not the profile's: a joint run has five times its steps, and the profile may have been edited since."""
+    finetuned.write_model(steps=9, recipe="joint")
+    asked = finetuned.settings.finetune
+    finetuned.make()
+    assert f'"max_steps": {5 * asked.max_steps}' in finetuned.card_of("joint")
+    assert f'"max_steps": {asked.max_steps}' in finetuned.card
+    assert f"its first {asked.note_tokens} tokens" in finetuned.card
+    assert "notes_plus (weight 0.75), web_text (weight 0.25)" in finetuned.card
+    before = {recipe: finetuned.card_of(recipe) for recipe in ("joint", RECIPE)}
+    edited = {"max_steps": 7, "warmup_steps": 1, "note_tokens": 11, "weight_decay": 0.5, "lora": None}
+    variant = finetuned.settings.variants[VARIANT].model_copy(update={"mixture": {"notes": 1.0}})
+    finetuned.settings = finetuned.settings.model_copy(
+        update={
+            "finetune": asked.model_copy(update=edited),
+            "variants": {**finetuned.settings.variants, VARIANT: variant},
+        }
+    )
+    finetuned.make()
+    assert {recipe: finetuned.card_of(recipe) for recipe in before} == before
+
+
+def test_a_base_that_had_no_job_was_made_elsewhere_or_never_trained(finetuned: Finetuned) -> None:
+    for summary, words in (({"folder": "/models/x"}, "made elsewhere"), ({"tokens": 0}, "untrained")):
+        base = finetuned.store.build(
+            f"pretrained_model/{VARIANT}", lambda work, held=summary: held, parameters={"summary": summary}
+        )
+        assert cards.base_of(base)["origin"] == words
 
 
 def test_what_was_not_run_says_which_asset_would(finetuned: Finetuned) -> None:
