@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized, picture
+from lang1_assets.ops.checksums import sha256_of
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -89,7 +90,8 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
             parameters={
                 "evaluate": settings.evaluate.model_dump(include={"trajectory_examples", "trajectory_questions"}),
                 "num_resamples": settings.evaluate.num_resamples,
-                "questions": str(settings.web_text.questions),
+                # What is asked, not where it lies: a file that was corrected in place asks something else.
+                "questions": None if (file := settings.web_text.questions) is None else sha256_of(file),
                 "note_tokens": settings.finetune.note_tokens,
                 "context_length": context_length_of(settings, key),
                 "split": settings.cohorts.headline_split,
