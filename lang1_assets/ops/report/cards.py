@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from html import escape
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -17,8 +18,8 @@ def card_html(text: str, name: str) -> str:
     markdown = _markdown()
     tokens = markdown.parse(text)
     lower_headings(tokens)
-    html = str(markdown.renderer.render(captioned(tokens, name), markdown.options, {}))
-    return html.replace("<th>", '<th scope="col">').replace("<th style", '<th scope="col" style')
+    name_rows_and_columns(tokens)
+    return str(markdown.renderer.render(captioned(tokens, name), markdown.options, {}))
 
 
 @cache
@@ -39,8 +40,26 @@ def lower_headings(tokens: Sequence[Token]) -> None:
             token.tag = f"h{min(FIRST_LEVEL + len(open_levels) - 1, LAST_LEVEL)}"
 
 
+def name_rows_and_columns(tokens: Sequence[Token]) -> None:
+    """A scope for each header; the first cell of a row names the row, as in the page's own tables."""
+    is_first = False
+    for place, token in enumerate(tokens):
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+        elif token.type == "tr_open":
+            is_first = True
+        elif token.type == "td_open" and is_first:
+            is_first = False
+            token.attrSet("scope", "row")
+            # A cell is three tokens: it opens, its words, it closes.
+            token.tag = tokens[place + 2].tag = "th"
+
+
 def captioned(tokens: Sequence[Token], name: str) -> list[Token]:
-    """Each table named after the heading it stands under, in a box of its own that scrolls."""
+    """Each table named after the heading it stands under, in a box of its own that scrolls.
+
+    The box bears the name too: it takes the focus, so that it scrolls without a mouse, and a screen reader says where that is.
+    """
     found: list[Token] = []
     heading = name
     for place, token in enumerate(tokens):
@@ -50,7 +69,8 @@ def captioned(tokens: Sequence[Token], name: str) -> list[Token]:
             found += [token, html_token("</div>\n")]
             continue
         if token.type == "table_open":
-            found += [html_token('<div class="table-box" tabindex="0">\n'), token, *caption_tokens(heading)]
+            box = f'<div class="table-box" role="region" aria-label="{escape(heading)}" tabindex="0">\n'
+            found += [html_token(box), token, *caption_tokens(heading)]
             continue
         found.append(token)
     return found

@@ -107,8 +107,12 @@ def test_every_chart_has_words_and_every_table_a_caption_and_scopes(html):
         root = ElementTree.fromstring(chart)
         said = root.get("aria-label") or " ".join(root.findtext(name) or "" for name in ("title", "desc"))
         assert len(said) > 30
+    for box in re.findall(r'<div class="table-box"[^>]*>', html):
+        assert 'role="region"' in box
+        assert re.search(r'aria-label="[^"]+"', box)
     tables = re.findall(r"<table.*?</table>", html, flags=re.S)
     for table in tables:
+        assert table.count('scope="row"') == table.count("<tr") - 1
         assert re.search(r"<caption[^>]*>[^<]+</caption>", table)
         assert table.count("<th") == len(re.findall(r"<th[^>]*scope=", table)) + table.count("<thead")
 
@@ -202,6 +206,15 @@ def test_a_card_keeps_its_words_and_loses_what_is_dangerous():
     assert 'href="javascript' not in made
     assert "<caption>B</caption>" in made
     assert '<th scope="col">x</th>' in made
+
+
+def test_a_table_of_a_card_has_a_name_where_it_takes_the_focus_and_a_header_for_each_row():
+    made = card_html('## Who "they" are\n\n| group | notes |\n| --- | ---: |\n| new | 1 |\n| seen | 2 |\n', "m")
+    assert 'role="region" aria-label="Who &quot;they&quot; are" tabindex="0"' in made
+    assert re.findall(r'<th scope="row">(\w+)</th>', made) == ["new", "seen"]
+    assert re.findall(r"<td[^>]*>(\w+)</td>", made) == ["1", "2"]
+    assert re.findall(r"<th[^>]*scope=\"col\"[^>]*>(\w+)</th>", made) == ["group", "notes"]
+    assert made.count("<th") - made.count("<thead") == made.count("</th>") - made.count("</thead") == 4
 
 
 @needs_browser
