@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 GROUP = "operate"
 DROP_CHECK, INPUTS_CHECK = "no_significant_drop", "inputs_as_before"
 REPORT_FILE, TABLE_FILE = "drift.json", "rows.parquet"
-CODE = [*drifted.MEASURING_CODE, "lang1_assets.ops.analysis", "lang1_assets.ops.study", "lang1_assets.ops.figures"]
+CODE = [
+    *drifted.MEASURING_CODE,
+    "lang1_assets.ops.comparison",
+    "lang1_assets.ops.analysis",
+    "lang1_assets.ops.study",
+    "lang1_assets.ops.figures",
+]
 
 
 def build_assets(settings: Settings) -> list[Any]:

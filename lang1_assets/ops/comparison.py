@@ -7,6 +7,7 @@ either value. Two overlapping intervals say little; these tests use the pairing.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -247,3 +248,16 @@ def paired(first: pl.DataFrame, second: pl.DataFrame) -> PairedPredictions:
         only_first=len(first) - len(both),
         only_second=len(second) - len(both),
     )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values (Holm 1979): those at most a level are rejected, with a chance below it that any of them is true.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    found, largest = [1.0] * len(p_values), 0.0
+    for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
+        found[number] = largest
+    return found

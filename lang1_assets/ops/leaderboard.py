@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 import polars as pl
 
-from lang1_assets.ops.comparison import Difference, bootstrap_test, on, paired
+from lang1_assets.ops.comparison import Difference, bootstrap_test, holm, on, paired
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.results import AUROC, ResultRow, finite, labels_and_probabilities
 from lang1_assets.ops.served.chat import sampled
@@ -72,7 +72,9 @@ class Entry(TypedDict):
     below_best_high: float | None
     """AUROC of the best less its own on those notes, with a 95 % interval from resampled patients."""
     p_value: float | None
-    """Two-sided, of no difference."""
+    """Two-sided, of no difference, as if these two were the only models."""
+    p_adjusted: float | None
+    """Holm's, over the models that are compared with the best of this task."""
 
 
 def leaderboard(evaluated: Sequence[Evaluated], split: str, num_resamples: int, seed: int) -> list[Entry]:
@@ -82,7 +84,15 @@ def leaderboard(evaluated: Sequence[Evaluated], split: str, num_resamples: int, 
         found = [(one, row) for one in evaluated if (row := auroc_of(one, task, split)) is not None]
         found.sort(key=lambda pair: -(pair[1]["value"] or 0.0))
         sampling = sampling_on_board(evaluated, task)
-        entries += [entry(one, row, reference(found), sampling, num_resamples, seed) for one, row in found]
+        entries += adjusted([entry(one, row, reference(found), sampling, num_resamples, seed) for one, row in found])
+    return entries
+
+
+def adjusted(entries: list[Entry]) -> list[Entry]:
+    """The entries of one task with their `p_adjusted`: of twenty models as good as the best, one would be worse by luck."""
+    tested = [entry for entry in entries if entry["p_value"] is not None]
+    for entry, p_value in zip(tested, holm([entry["p_value"] or 0.0 for entry in tested]), strict=True):
+        entry["p_adjusted"] = p_value
     return entries
 
 
@@ -137,6 +147,7 @@ def entry(one: Evaluated, row: ResultRow, best: Evaluated, sampling: Sampling, n
         below_best_low=finite(difference.low) if difference else None,
         below_best_high=finite(difference.high) if difference else None,
         p_value=finite(difference.p_value) if difference else None,
+        p_adjusted=None,
     )
 
 
@@ -163,12 +174,13 @@ def difference_to(
 NOTHING = "\N{EN DASH}"
 SAMPLED_MARK = "\N{DAGGER}"
 """Beside the AUROC of a model that was sampled: it has no other."""
-HEADER = ("Model", "Mode", "Notes", "AUROC", "Sampled", "Below the best", "p", "Answers")
+HEADER = ("Model", "Mode", "Notes", "AUROC", "Sampled", "Below the best", "p (Holm)", "Answers")
 
 
 def cells(entry: Entry) -> list[str]:
     """A line of the leaderboard under `HEADER`, as people read it."""
-    asked = entry["auroc_sampled"]
+    # A leaderboard of earlier code has none of these.
+    asked, p_value = entry["auroc_sampled"], entry.get("p_adjusted")
     return [
         entry["model"],
         entry["mode"].replace("_", "-"),
@@ -176,7 +188,7 @@ def cells(entry: Entry) -> list[str]:
         with_interval(entry["auroc"], entry["low"], entry["high"]),
         NOTHING if asked is None else f"{asked:.3f}" + (SAMPLED_MARK if entry["is_sampled"] else ""),
         below_text(entry),
-        NOTHING if entry["p_value"] is None else f"{entry['p_value']:.3f}",
+        NOTHING if p_value is None else f"{p_value:.3f}",
         answers_text(entry),
     ]
 

@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from lang1_assets.ops import comparison, schemas
-from lang1_assets.ops.comparison import bootstrap_test, delong_interval, delong_test, paired
+from lang1_assets.ops.comparison import bootstrap_test, delong_interval, delong_test, holm, paired
 from lang1_assets.ops.metrics import MetricError, brier_score
 from tests.ops.metrics.samples import multiclass_sample
 from tests.outside_data import OUTSIDE, needs_outside_data
@@ -254,3 +254,16 @@ def test_models_of_other_labels_or_splits_are_not_paired():
         paired(predictions(["a", "b"], [0, 1]), predictions(["a", "b"], [0, 0]))
     with pytest.raises(MetricError, match="0 tasks and splits"):
         paired(predictions(["a"], [0]), predictions(["a"], [0], split="val"))
+
+
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.5, 1.0]), max_size=8))
+def test_holm_rejects_what_stepping_down_rejects(p_values: list[float]) -> None:
+    """Second implementation: from the smallest on, each against level / tests left, until one fails."""
+    for level in (0.01, 0.05):
+        rejected = set()
+        order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+        for step, place in enumerate(order):
+            if p_values[place] * (len(p_values) - step) > level:
+                break
+            rejected.add(place)
+        assert {place for place, p_value in enumerate(holm(p_values)) if p_value <= level} == rejected

@@ -6,7 +6,7 @@ import pytest
 
 from lang1_assets.ops import schemas
 from lang1_assets.ops.bootstrap import auroc_distribution
-from lang1_assets.ops.leaderboard import MINIMUM_COMMON_NOTES, Evaluated, leaderboard
+from lang1_assets.ops.leaderboard import HEADER, MINIMUM_COMMON_NOTES, NOTHING, Evaluated, cells, leaderboard
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.results import result_rows
 from lang1_assets.ops.served.chat import sampled
@@ -104,6 +104,26 @@ def test_each_task_has_a_best_of_its_own_and_a_model_without_a_task_no_entry_the
         ("insurance_denial", "second"),
     ]
     assert entries[2]["best"] == "second, zero_shot"
+
+
+def test_p_values_are_adjusted_for_all_models_that_are_compared_with_the_best_of_a_task() -> None:
+    """Holm by hand: the smallest of three times three, the next at least that and times two, and so on."""
+    few = predictions(0.2, 100, first=1000, seed=9)
+    skills = {"good": (1.0, 1), "fair": (0.85, 2), "poor": (0.75, 3), "close": (0.95, 4)}
+    models = [evaluated(name, predictions(skill, 400, seed=seed)) for name, (skill, seed) in skills.items()]
+    found = board(*models, evaluated("elsewhere", few))
+    assert (found["good"]["p_adjusted"], found["elsewhere"]["p_adjusted"]) == (None, None)
+    tested = sorted((entry for entry in found.values() if entry["p_value"] is not None), key=lambda e: e["p_value"])
+    assert len(tested) == 3
+    largest = 0.0
+    for entry, times in zip(tested, (3, 2, 1), strict=True):
+        largest = max(largest, min(1.0, times * entry["p_value"]))
+        assert entry["p_adjusted"] == pytest.approx(largest)
+    smallest = tested[0]
+    assert cells(smallest)[HEADER.index("p (Holm)")] == f"{3 * smallest['p_value']:.3f}"
+    # What an earlier version wrote says nothing of this.
+    earlier: Any = {key: value for key, value in smallest.items() if key != "p_adjusted"}
+    assert cells(earlier)[HEADER.index("p (Holm)")] == NOTHING
 
 
 def test_another_split_is_not_looked_at() -> None:

@@ -8,6 +8,7 @@ from statistics import median
 
 from scipy.stats import norm
 
+from lang1_assets.ops.comparison import holm
 from lang1_assets.ops.drift.inputs import TESTED as TESTED_INPUTS
 from lang1_assets.ops.drift.rows import (
     AUROC,
@@ -92,19 +93,6 @@ def newest_of(rows: Iterable[DriftRow]) -> list[DriftRow]:
     for row in rows:
         last[row["task"]] = max(last.get(row["task"], ""), row["month"])
     return [row for row in rows if row["month"] == last[row["task"]]]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values (Holm 1979): those at most a level are rejected, with a chance below it that any of them is true.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    found, largest = [1.0] * len(p_values), 0.0
-    for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
-        found[number] = largest
-    return found
 
 
 def worse_by_month(rows: Iterable[DriftRow], level: float) -> set[tuple[str, str, str, str]]:

@@ -99,7 +99,9 @@ def leaderboard_section(data: ReportData) -> Section:
         title="Leaderboard" + (" (synthetic data)" if data.is_synthetic else ""),
         text=(
             "Below the best: AUROC of the best model, among those that scored the most notes, less this one's, on the notes that "
-            "both scored, with a 95% interval and a p value from resampled patients. Sampled: what a model would get that is asked "
+            "both scored, with the 95% interval of these two, from resampled patients. p (Holm): of no difference, adjusted for "
+            "all models that are compared with the best of the task; which one that is was chosen on the same notes, which "
+            "flatters it. Sampled: what a model would get that is asked "
             "as chat models are, ten times or for comorbidity once. Models marked \N{DAGGER} have nothing else, and are to be "
             "compared with that column. Rescued: notes whose letters a server listed only when asked again.",
         ),

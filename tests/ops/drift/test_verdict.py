@@ -2,15 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lang1_assets.ops.drift.rows import AUROC, GAP, NUM_NOTES, UNSEEN_WORDS, WORD_DISTANCE, WORDS_MEDIAN
 from lang1_assets.ops.drift.verdict import (
     Material,
     drop_verdict,
     drop_words,
-    holm,
     inputs_verdict,
     inputs_words,
     newest_of,
@@ -21,19 +18,6 @@ from tests.ops.drift.made import made_row
 MATERIAL = Material(
     words=0.2, tokens_per_word=0.1, unseen_words=0.01, word_distance=0.05, score_stability=0.1, notes=2.0
 )
-
-
-@given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.02, 0.04, 0.5, 1.0]), max_size=8))
-def test_holm_rejects_what_stepping_down_rejects(p_values: list[float]) -> None:
-    """Second implementation: from the smallest on, each against level / tests left, until one fails."""
-    for level in (0.01, 0.05):
-        rejected = set()
-        order = sorted(range(len(p_values)), key=lambda place: p_values[place])
-        for step, place in enumerate(order):
-            if p_values[place] * (len(p_values) - step) > level:
-                break
-            rejected.add(place)
-        assert {place for place, p_value in enumerate(holm(p_values)) if p_value <= level} == rejected
 
 
 def compared(task: str, month: str, p_value: float | None, statistic: str = AUROC, **more) -> dict:

@@ -275,3 +275,5 @@ def test_the_leaderboard_has_models_from_elsewhere_and_says_how_they_answered(fo
     assert "4.5% invalid" in section
     assert section.count("\N{DAGGER}") == len(TASKS) + 1
     assert "12 rescued, 3 unscored" in section
+    assert section.count(">p (Holm)</th>") == len(TASKS)
+    assert "adjusted for all models that are compared with the best of the task" in section
