@@ -20,7 +20,7 @@ from lang1_assets.analyses import (
     tasks_gone,
 )
 from lang1_assets.families import told_apart
-from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture, said_to_be
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -121,7 +121,7 @@ def analysis_asset(settings: Settings, analysis: Analysis) -> dg.AssetsDefinitio
         return materialized(
             artifact,
             [warned(analysis.check, analysis.warnings(rows))],
-            values=values_table(rows, analysis.columns),
+            values=said_to_be(values_table(rows, analysis.columns), settings.is_synthetic),
             left_out=left_out_table(rows, analysis.columns),
             mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
             **pictures_of(artifact),
@@ -167,7 +167,8 @@ def label_dependence(settings: Settings) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=RESEARCH_OWNER,
         kinds={"polars", "matplotlib"},
-        description="Fig. F6: length of stay given death, and death given length of stay, from the labels alone.",
+        description="Fig. F6: length of stay given death, and death given length of stay, from the labels alone. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
         check_specs=[dg.AssetCheckSpec("stays_have_both_labels", asset="label_dependence")],
     )
     def _label_dependence(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
@@ -195,7 +196,10 @@ def label_dependence(settings: Settings) -> dg.AssetsDefinition:
         artifact = store.build("label_dependence", make, inputs=inputs, code=CODE, on_wait=context.log.warning)
         rows = json.loads((artifact.path / ROWS_FILE).read_text())
         return materialized(
-            artifact, [both_labels(artifact.summary)], values=dependence_table(rows), **pictures_of(artifact)
+            artifact,
+            [both_labels(artifact.summary)],
+            values=said_to_be(dependence_table(rows), settings.is_synthetic),
+            **pictures_of(artifact),
         )
 
     return _label_dependence

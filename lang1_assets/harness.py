@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
 from lang1_assets.settings import Settings
@@ -33,7 +33,8 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
         owners=RESEARCH_OWNER,
         kinds={"yaml"},
         description="The tasks and the comprehension questions for lm-evaluation-harness: a folder for its own command line's "
-        "--include_path. It holds notes, and is as private as they are.",
+        "--include_path. It holds notes, and is as private as they are. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
         check_specs=[dg.AssetCheckSpec("every_task_is_written", asset="harness_tasks")],
     )
     def _harness_tasks(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:

@@ -10,7 +10,7 @@ import polars as pl
 
 from lang1_assets import scored
 from lang1_assets.families import modes_of, told_apart
-from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, said_to_be
 from lang1_assets.ops.baselines import BASELINES
 from lang1_assets.ops.schemas import PREDICTIONS_FILE, RECORD_FILE, ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
@@ -89,11 +89,10 @@ def leaderboard(settings: Settings) -> dg.AssetsDefinition:
             on_wait=context.log.warning,
         )
         entries = json.loads((artifact.path / ENTRIES_FILE).read_text())
-        said = f"{SYNTHETIC}\n\n" if settings.is_synthetic else ""
         return materialized(
             artifact,
             [same_prompts(stale, other_prompts(found, split), old)],
-            leaderboard=dg.MetadataValue.md(said + tables(entries)),
+            leaderboard=said_to_be(tables(entries), settings.is_synthetic),
         )
 
     return _leaderboard

@@ -53,6 +53,12 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.M
     return dg.MetadataValue.md("\n".join(lines))
 
 
+def said_to_be(table: dg.MarkdownMetadataValue | str, is_synthetic: bool) -> dg.MarkdownMetadataValue:
+    """A table of measured numbers, below the words that they are of no patient where they are not."""
+    text = table if isinstance(table, str) else table.md_str or ""
+    return dg.MetadataValue.md(f"{SYNTHETIC}\n\n{text}" if is_synthetic else text)
+
+
 def inline_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> dg.TableMetadataValue:
     """A table that Dagster's page shows as it is; of Markdown it shows a link. For what a person came to see."""
     records = [dg.TableRecord(dict(zip(header, map(_text, row), strict=True))) for row in rows]

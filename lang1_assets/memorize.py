@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from lang1_assets.materialization import RESEARCH_OWNER, materialized, picture
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, materialized, picture
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
@@ -42,7 +42,7 @@ def memorization(settings: Settings) -> dg.AssetsDefinition:
         kinds={"torch", "parquet"},
         pool="accelerator",
         description="What the model has by heart: exposure of planted made-up numbers, and training text that it continues "
-        "word for word, for every checkpoint.",
+        "word for word, for every checkpoint. " + (SYNTHETIC if settings.is_synthetic else ""),
         check_specs=[dg.AssetCheckSpec("nothing_memorized", asset="memorization")],
     )
     def _memorization(

@@ -10,7 +10,7 @@ import dagster as dg
 
 from lang1_assets import evaluation_result, scored
 from lang1_assets.finetuned import finetuned_so_far
-from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, said_to_be
 from lang1_assets.ops.schemas import ROWS_FILE
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.partitions import variant_partitions
@@ -73,7 +73,8 @@ def answer_perplexity(settings: Settings) -> dg.AssetsDefinition:
             f"{NAME}/{key}", lambda work: gather(found, work), inputs=list(found.values()), on_wait=context.log.warning
         )
         rows = evaluation_result.rows_of(artifact)
-        return materialized(artifact, [answers_are_learned(rows)], perplexity=table(rows))
+        shown = said_to_be(table(rows), settings.is_synthetic)
+        return materialized(artifact, [answers_are_learned(rows)], perplexity=shown)
 
     return _answer_perplexity
 

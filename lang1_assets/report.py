@@ -12,7 +12,7 @@ import dagster as dg
 import polars as pl
 
 from lang1_assets.families import is_of_these_inputs, modes_of, told_apart, wanted
-from lang1_assets.materialization import RESEARCH_OWNER, materialized
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, materialized
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.reported import ASSETS, Made, made_so_far, parts_of
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -51,7 +51,7 @@ def report(settings: Settings) -> dg.AssetsDefinition:
         owners=RESEARCH_OWNER,
         kinds={"html"},
         description="One page: what of the paper's findings holds here, every study's figure, AUROC beside the oracle, "
-        "cohorts beside Tables B1-B7, model cards.",
+        "cohorts beside Tables B1-B7, model cards. " + (SYNTHETIC if settings.is_synthetic else ""),
         check_specs=[dg.AssetCheckSpec("every_number_has_its_origin", asset="report")],
     )
     def _report(context: dg.AssetExecutionContext, store: ArtifactStore, tracking: Tracking) -> dg.MaterializeResult:

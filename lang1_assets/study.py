@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from lang1_assets import families, studied
-from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture, said_to_be
 from lang1_assets.ops.study.cells import Studied
 from lang1_assets.ops.study.claim import Judged
 from lang1_assets.ops.study.evidence import CANNOT_TELL, DOES_NOT_HOLD, HOLDS
@@ -87,7 +87,7 @@ def study_asset(settings: Settings, study: Study) -> dg.AssetsDefinition:
             code=CODE,
             on_wait=context.log.warning,
         )
-        return study_result(study, artifact)
+        return study_result(study, artifact, settings.is_synthetic)
 
     return _study
 
@@ -144,15 +144,15 @@ def counted(verdicts: Sequence[Judged]) -> dict[str, int]:
     return {verdict: sum(one.verdict == verdict for one in verdicts) for verdict in (HOLDS, DOES_NOT_HOLD, CANNOT_TELL)}
 
 
-def study_result(study: Study, artifact: Artifact) -> dg.MaterializeResult:
+def study_result(study: Study, artifact: Artifact, is_synthetic: bool) -> dg.MaterializeResult:
     """What a person sees of it in Dagster: the picture first."""
     verdicts, figures = read_claims(artifact.path), read_figures(artifact.path)
     return materialized(
         artifact,
         [of_this_figure(verdicts)],
         figure=picture(artifact.path / NARROW_PICTURE, f"{study.paper}: {study.description}"),
-        claims=claims_table(verdicts),
-        numbers=numbers_table(figures),
+        claims=said_to_be(claims_table(verdicts), is_synthetic),
+        numbers=said_to_be(numbers_table(figures), is_synthetic),
         mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
     )
 
@@ -253,11 +253,10 @@ def claims(settings: Settings) -> dg.AssetsDefinition:
             on_wait=context.log.warning,
         )
         verdicts = read_claims(artifact.path)
-        said = f"{SYNTHETIC}\n\n" if settings.is_synthetic else ""
         return materialized(
             artifact,
             [of_claim(one) for one in verdicts],
-            claims=dg.MetadataValue.md(f"{said}{claims_table(verdicts).md_str}"),
+            claims=said_to_be(claims_table(verdicts), settings.is_synthetic),
             mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.materialization import RESEARCH_OWNER, markdown_table, materialized, picture
+from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture, said_to_be
 from lang1_assets.ops.checksums import sha256_of
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.partitions import variant_partitions
@@ -49,7 +49,8 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
         owners=RESEARCH_OWNER,
         kinds={"torch"},
         pool="accelerator",
-        description="Fig. 3: accuracy on comprehension questions and zero-shot AUROC of every checkpoint of the trajectory.",
+        description="Fig. 3: accuracy on comprehension questions and zero-shot AUROC of every checkpoint of the trajectory. "
+        + (SYNTHETIC if settings.is_synthetic else ""),
         check_specs=[
             dg.AssetCheckSpec("comprehension_emerges", asset="trajectory_evaluation"),
             dg.AssetCheckSpec("comprehension_not_below_chance", asset="trajectory_evaluation"),
@@ -106,7 +107,7 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
             artifact,
             checks,
             figure=picture(artifact.path / NARROW_PICTURE, "Fig. 3"),
-            points=points_table(rows),
+            points=said_to_be(points_table(rows), settings.is_synthetic),
             mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
         )
 

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from lang1_assets import analyses, analyze
+from lang1_assets.materialization import SYNTHETIC
 from lang1_assets.ops import schemas
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import ArtifactStore
@@ -145,7 +146,9 @@ def test_an_analysis_of_every_model_and_task(
     left_out = [row for row in rows if row["left_out"]]
     assert shown["num_left_out"] == len(left_out)
     assert len(shown["left_out"].splitlines()) == len(left_out) + 2
-    assert len(shown["values"].splitlines()) == len(rows) - len(left_out) + 2
+    said, table = shown["values"].split("\n\n")
+    assert said == SYNTHETIC
+    assert len(table.splitlines()) == len(rows) - len(left_out) + 2
     pictures = [value for value in shown.values() if isinstance(value, str) and value.startswith("![")]
     assert len(pictures) == (5 if name == "strata" else 1)
     assert (store.get(f"{name}/{VARIANT}").path / "figure.png").exists()
@@ -280,6 +283,7 @@ def test_label_dependence(tmp_path: Path, store: ArtifactStore, tracking: Tracki
     assert (shown["num_stays"], shown["only_mortality"], shown["only_length_of_stay"]) == (900, 0, 0)
     assert result.get_asset_check_evaluations()[0].passed
     assert "more than 5 days" in shown["values"]
+    assert shown["values"].startswith(SYNTHETIC)
 
 
 def test_stays_of_one_task_alone_are_counted_in_the_check() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from lang1_assets import checks, extract
 from lang1_assets.definitions import COHORTS_JOB, CORPUS_JOB, DEMO_JOB, defs
+from lang1_assets.materialization import SYNTHETIC
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.settings import RECIPES, load_settings
 
@@ -56,6 +57,15 @@ def test_every_asset_says_what_it_is(graph: Any) -> None:
         assert node.owners, f"{name} has no owner"
         assert node.group_name != "default", f"{name} has no group"
         assert node.kinds, f"{name} has no kinds"
+
+
+def test_every_asset_with_numbers_says_that_they_are_of_no_patient(graph: Any) -> None:
+    """On the synthetic profile; on a hospital's own records none does."""
+    assert load_settings().is_synthetic
+    groups = {"study", "analyze", "evaluate", "report"}
+    found = [graph.get(key) for key in graph.get_all_asset_keys() if graph.get(key).group_name in groups]
+    assert {node.group_name for node in found} == groups
+    assert [node.key.to_user_string() for node in found if SYNTHETIC not in node.description] == []
 
 
 def test_assets_where_something_can_go_wrong_have_a_check(graph: Any) -> None:

@@ -94,7 +94,9 @@ def test_every_model_and_task_has_a_row(
     (check,) = result.get_asset_check_evaluations()
     assert check.passed
     shown = result.asset_materializations_for_node("answer_perplexity")[0].metadata["perplexity"].value
-    assert len(shown.splitlines()) == 2 + len(rows)
+    said, table = shown.split("\n\n")
+    assert said.startswith("Synthetic data")
+    assert len(table.splitlines()) == 2 + len(rows)
     client = MlflowClient(resources["tracking"].tracking_uri)
     run = client.get_run(store.get(f"perplexities/{VARIANT}/joint").summary["mlflow_run_id"])
     assert run.data.metrics["perplexity/mortality/temporal_2024"] == pytest.approx(rows[-1]["perplexity"])

@@ -121,6 +121,7 @@ def test_a_study(name: str, settings: Settings, store: ArtifactStore, tracking: 
     assert sources <= set(artifact.inputs)
     metadata = shown(result, name)
     assert metadata["figure"].startswith("![")
+    assert metadata["numbers"].startswith("Synthetic data")
     assert metadata["missing"] == artifact.summary["missing"]
     (check,) = result.get_asset_check_evaluations()
     verdicts = study.read_claims(artifact.path)

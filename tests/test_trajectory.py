@@ -54,7 +54,9 @@ def test_it_is_measured_again_when_the_questions_change_in_place_and_not_when_th
     def make(where: Path) -> None:
         moved = settings.model_copy(update={"web_text": settings.web_text.model_copy(update={"questions": where})})
         (asset,) = trajectory.build_assets(moved)
-        assert dg.materialize([asset], resources=resources, partition_key=VARIANT).success
+        result = dg.materialize([asset], resources=resources, partition_key=VARIANT)
+        (told,) = result.asset_materializations_for_node("trajectory_evaluation")
+        assert str(told.metadata["points"].value).startswith("Synthetic data")
 
     make(file)
     make(file)

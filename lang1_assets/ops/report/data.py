@@ -234,6 +234,10 @@ class ReportData:
     def test_splits(self) -> tuple[str, ...]:
         return self.splits[self.splits.index("val") + 1 :] if "val" in self.splits else ()
 
+    def titled(self, title: str) -> str:
+        """The title of a section with measured numbers, which somebody may print or send alone."""
+        return f"{title} (synthetic data)" if self.is_synthetic else title
+
     @property
     def headline_title(self) -> str:
         return title_of_test(self.headline_split)

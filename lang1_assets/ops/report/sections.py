@@ -56,7 +56,7 @@ def results_section(data: ReportData) -> Section:
     if not headline_rows(data):
         return Section(
             anchor="results",
-            title="Results",
+            title=data.titled("Results") if data.rows else "Results",
             folded=(result_tables.all_results_table(data.rows),) if data.rows else (),
             missing=(*missing, f"No AUROC on the {data.headline_title}."),
         )
@@ -74,7 +74,7 @@ def results_section(data: ReportData) -> Section:
     matrix = result_tables.models_by_task_table(data) or result_tables.transfer_table(data)
     return Section(
         anchor="results",
-        title="Zero-shot, finetuned, oracle",
+        title=data.titled("Zero-shot, finetuned, oracle"),
         figures=(chart,),
         tables=(result_tables.headline_table(data), *([matrix] if matrix else [])),
         folded=(result_tables.all_results_table(data.rows),),
@@ -96,7 +96,7 @@ def leaderboard_section(data: ReportData) -> Section:
         return Section(anchor="leaderboard", title="Leaderboard", missing=missing)
     return Section(
         anchor="leaderboard",
-        title="Leaderboard" + (" (synthetic data)" if data.is_synthetic else ""),
+        title=data.titled("Leaderboard"),
         text=(
             "Below the best: AUROC of the best model, among those that scored the most notes, less this one's, on the notes that "
             "both scored, with the 95% interval of these two, from resampled patients. p (Holm): of no difference, adjusted for "
@@ -154,7 +154,7 @@ def drift_section(data: ReportData) -> Section:
         legend=series_of(data, ORACLE_BAR),
         numbers=result_tables.drift_table(data),
     )
-    return Section(anchor="drift", title="Temporal drift", figures=(figure,))
+    return Section(anchor="drift", title=data.titled("Temporal drift"), figures=(figure,))
 
 
 def _drift_caption(data: ReportData) -> str:
@@ -181,7 +181,7 @@ def calibration_section(data: ReportData) -> Section:
     )
     return Section(
         anchor="calibration",
-        title="Calibration",
+        title=data.titled("Calibration"),
         text=(
             "Expected calibration error is the mean distance between confidence and outcome. The two definitions "
             "differ: of the top class (torchmetrics' multiclass form), and of the probability of the positive class.",
@@ -241,7 +241,7 @@ def trajectory_section(data: ReportData) -> Section:
         )
     else:
         missing.append("No checkpoint was scored on notes.")
-    title = "What emerges in pretraining" + (" (synthetic data)" if data.is_synthetic and drawn else "")
+    title = data.titled("What emerges in pretraining") if drawn else "What emerges in pretraining"
     return Section(anchor="trajectory", title=title, figures=tuple(drawn), missing=tuple(missing))
 
 

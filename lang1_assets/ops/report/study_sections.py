@@ -46,7 +46,7 @@ def claims_section(data: ReportData) -> Section | None:
         return Section(anchor="claims", title="The paper's findings", missing=missing) if missing else None
     return Section(
         anchor="claims",
-        title="The paper's findings" + (" (synthetic data)" if data.is_synthetic else ""),
+        title=data.titled("The paper's findings"),
         text=(
             "Rules and margins stand in docs/studies.md; a finding cannot be told where intervals are too wide or something "
             "was not measured.",
@@ -141,7 +141,7 @@ def studies_section(data: ReportData) -> Section | None:
     absent = [name for name in STUDY_NAMES if name not in known]
     return Section(
         anchor="studies",
-        title="The paper's studies" + (" (synthetic data)" if data.is_synthetic else ""),
+        title=data.titled("The paper's studies"),
         parts=tuple(study_part(data, study) for study in data.studies),
         missing=(*((f"Not made yet: {', '.join(absent)}.",) if absent else ()), *left_out),
     )
@@ -207,7 +207,7 @@ def memorization_section(data: ReportData) -> Section | None:
         return Section(anchor="memorization", title="Memorization", missing=missing) if missing else None
     return Section(
         anchor="memorization",
-        title="Memorization" + (" (synthetic data)" if data.is_synthetic else ""),
+        title=data.titled("Memorization"),
         missing=missing,
         tables=(memorized_table(data.memorized),),
         parts=tuple(
@@ -250,4 +250,4 @@ def cards_section(data: ReportData) -> Section | None:
         Card(title=f"{card.variant}, {card.recipe}", html=card_html(card.text, card.variant), text=card.text)
         for card in data.cards
     )
-    return Section(anchor="cards", title="Model cards", cards=tuple(made), missing=missing)
+    return Section(anchor="cards", title=data.titled("Model cards"), cards=tuple(made), missing=missing)

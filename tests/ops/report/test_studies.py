@@ -117,6 +117,13 @@ def test_every_chart_has_words_and_every_table_a_caption_and_scopes(html):
         assert table.count("<th") == len(re.findall(r"<th[^>]*scope=", table)) + table.count("<thead")
 
 
+def test_a_section_with_numbers_of_models_says_that_they_are_synthetic(html, data, tmp_path):
+    for anchor in ("claims", "results", "studies", "leaderboard", "memorization", "cards"):
+        assert re.search(rf'<h2 id="{anchor}-title">[^<]+ \(synthetic data\)</h2>', html), anchor
+    write_report(replace(data, is_synthetic=False, studies=()), tmp_path)
+    assert "(synthetic data)" not in (tmp_path / "index.html").read_text()
+
+
 def test_there_are_landmarks_and_a_way_past_the_navigation(html):
     for tag in ("<header", "<main", "<nav", "<footer"):
         assert html.count(tag) == 1
