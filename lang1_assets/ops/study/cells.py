@@ -112,6 +112,9 @@ class Perplexity:
     source: str
     bits_per_byte: float | None = None
     """Of the same text, whichever the tokenizer: models are ranked by it where it is known."""
+    low: float | None = None
+    high: float | None = None
+    """Of `value`, 95 %, by note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +199,11 @@ class Studied:
 
 def best_of(cells: Sequence[Cell], task: str, split: str) -> Cell | None:
     """The highest AUROC of those that were asked about at least `SHARE_OF_NOTES` of the notes; None without any."""
+    return max(asked_about(cells, task, split), key=lambda cell: cell.auroc(task, split) or 0.0, default=None)
+
+
+def asked_about(cells: Sequence[Cell], task: str, split: str) -> list[Cell]:
+    """Those with an AUROC of at least `SHARE_OF_NOTES` as many notes as the most-asked one's."""
     rows = [(row, cell) for cell in cells if (row := cell.row(task, split)) is not None and row["value"] is not None]
     most = max((row["n"] for row, _ in rows), default=0)
-    asked = [(row["value"] or 0.0, cell) for row, cell in rows if row["n"] >= SHARE_OF_NOTES * most]
-    return max(asked, key=lambda pair: pair[0])[1] if asked else None
+    return [cell for row, cell in rows if row["n"] >= SHARE_OF_NOTES * most]

@@ -105,7 +105,7 @@ def on_tasks(studied: Studied, tasks: Sequence[str], compared: Sequence[Compared
 
 
 def words(base: Base | None, recipe: str) -> str:
-    return f"{base.name if base else 'web-only base'} {MODES[recipe]}"
+    return f"{base.name if base else 'generalist base'} {MODES[recipe]}"
 
 
 def transfers(studied: Studied) -> list[Weighed]:
@@ -166,7 +166,7 @@ QUESTIONS: Sequence[Question] = (
         claim=Claim(
             name="clinical_base_is_better_there",
             paper="Fig. 5b, M10",
-            statement="At the other hospital, the clinical base exceeds the web-only one, finetuned here and finetuned there.",
+            statement="At the other hospital, the clinical base exceeds the generalist one, finetuned here and finetuned there.",
             statistic=f"paired difference of AUROC above 0 on every task and of both recipes; {SHARED}",
         ),
         weigh=clinical_is_better,
@@ -175,7 +175,7 @@ QUESTIONS: Sequence[Question] = (
         claim=Claim(
             name="generalist_gains_from_more_labels",
             paper="Fig. 5b, M10, M11a",
-            statement="The web-only base is better there when finetuned on the larger number of notes from here.",
+            statement="The generalist base is better there when finetuned on the larger number of notes from here.",
             statistic=f"paired difference of AUROC, finetuned here less finetuned there, above 0 on every task; {SHARED}",
         ),
         weigh=generalist_gains,
@@ -184,7 +184,7 @@ QUESTIONS: Sequence[Question] = (
         claim=Claim(
             name="as_many_labels_remove_the_gain",
             paper="Fig. M11a",
-            statement="Finetuned here on only as many notes as there are there, the web-only base gains nothing.",
+            statement="Finetuned here on only as many notes as there are there, the generalist base gains nothing.",
             statistic=f"paired difference of AUROC to finetuned there below {SMALL} on every task that was so matched; {SHARED}",
         ),
         weigh=matched_is_no_better,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,8 @@ from lang1_assets.ops.study.cells import Cell
 
 MIN_EVENTS = 5
 """Notes that are not of the commonest class: with fewer, resamples of an AUROC say nothing about its error."""
+MIN_IN_TAIL = 4.5
+"""Resamples beyond a bound: five of a thousand are, at a level shared among five tasks."""
 DIGITS = 12
 MAX_LEFT_OUT = 0.05
 """Share of resamples that may lack an AUROC, because a class is not in them."""
@@ -53,10 +56,43 @@ class Estimate:
     """Notes of the smallest test in it."""
 
 
-def estimate(terms: Sequence[Term], *, level: float, num_resamples: int, seed: int) -> Estimate:
-    """The sum of the weighted AUROCs on the notes that all cells of a task and test have in common.
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """A sum of AUROCs, and its values in resamples of the patients."""
 
-    The interval is the middle `level` of its values in resamples of the patients.
+    value: float
+    resamples: Floats
+    n: int
+
+    def bounds(self, below: float, above: float) -> tuple[float, float]:
+        """(low, high) that leave so much of the distribution on each side.
+
+        Of a thousand resamples the outermost says little of a tail of one in ten thousand: where fewer than `MIN_IN_TAIL` lie
+        beyond a bound, it is no nearer than the normal one.
+        """
+        deviation = float(self.resamples.std(ddof=1))
+        normal = NormalDist()
+        low, high = (float(np.quantile(self.resamples, tail)) for tail in (below, 1 - above))
+        if below * len(self.resamples) < MIN_IN_TAIL:
+            low = min(low, self.value + normal.inv_cdf(below) * deviation)
+        if above * len(self.resamples) < MIN_IN_TAIL:
+            high = max(high, self.value - normal.inv_cdf(above) * deviation)
+        return low, high
+
+
+def estimate(terms: Sequence[Term], *, level: float, num_resamples: int, seed: int) -> Estimate:
+    """`distribution`, with its middle `level` as the interval.
+
+    Raises:
+        StudyError: a cell lacks the task, has too few events, or saw other labels than another one.
+    """
+    found = distribution(terms, num_resamples=num_resamples, seed=seed)
+    low, high = found.bounds((1 - level) / 2, (1 - level) / 2)
+    return Estimate(value=found.value, low=low, high=high, level=level, n=found.n)
+
+
+def distribution(terms: Sequence[Term], *, num_resamples: int, seed: int) -> Distribution:
+    """The sum of the weighted AUROCs on the notes that all cells of a task and test have in common.
 
     Raises:
         StudyError: a cell lacks the task, has too few events, or saw other labels than another one.
@@ -71,15 +107,8 @@ def estimate(terms: Sequence[Term], *, level: float, num_resamples: int, seed: i
     scored = sums[np.isfinite(sums)]
     if len(scored) < (1 - MAX_LEFT_OUT) * len(sums):
         raise StudyError(f"{len(sums) - len(scored)} of {len(sums)} resamples hold one class only; use a larger test")
-    tail = (1 - level) / 2
-    low, high = np.quantile(scored, [tail, 1 - tail]).tolist()
-    return Estimate(
-        value=round(float(values @ weights), DIGITS),
-        low=low,
-        high=high,
-        level=level,
-        n=min(len(sample.labels) for sample in samples),
-    )
+    value = round(float(values @ weights), DIGITS)
+    return Distribution(value=value, resamples=scored, n=min(len(sample.labels) for sample in samples))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lang1_assets.ops.results import JOINT
 from lang1_assets.ops.study.cells import CLINICAL, WEB, Base, Studied
+from lang1_assets.ops.tasks import REMEDE
 
 LARGER = 1.5
 """Times the parameters that make another size of it."""
@@ -15,6 +17,34 @@ def generalist_of(studied: Studied) -> Base | None:
     known = [base for base in studied.bases if base.is_generalist]
     order = sorted(known, key=lambda base: (base.is_from_folder, base.shape != studied.ours.shape))
     return order[0] if order else None
+
+
+def finetuned_generalists_of(studied: Studied) -> list[Base]:
+    """All that were finetuned for any task here, or are to be by the profile."""
+    return [
+        base
+        for base in studied.bases
+        if base.is_generalist
+        and (
+            any(cell.model == base.name and cell.trained_on is not None for cell in studied.of("variant"))
+            or any(is_finetuned_here(name, base) for name in studied.missing)
+        )
+    ]
+
+
+def is_finetuned_here(artifact: str, base: Base) -> bool:
+    asset, *parts = artifact.split("/")
+    recipes = tuple(f"{recipe}_evaluation" for recipe in (JOINT, *REMEDE))
+    return asset in recipes and parts == [base.name]
+
+
+def scaled_generalists_of(studied: Studied) -> list[Base]:
+    """All that were finetuned on some of the labels, or are to be by the profile."""
+    return [
+        base
+        for base in studied.bases
+        if base.is_generalist and (studied.scaled(base) or f"scaled_evaluation/{base.name}" in studied.missing)
+    ]
 
 
 def untrained_of(studied: Studied) -> Base | None:
