@@ -14,7 +14,7 @@ from lang1_assets.ops.study.evidence import judge
 from tests.ops.study.planted import studied
 
 TOKENS = (500_000, 1_000_000, 1_500_000, 2_000_000)
-COMPREHENSION, ZERO_SHOT = emergence.QUESTIONS
+COMPREHENSION, ZERO_SHOT, NEAR = emergence.QUESTIONS
 
 
 def row(name: str, tokens: int, value: float, reach: float) -> dict[str, Any]:
@@ -62,8 +62,60 @@ def test_zero_shot(rise: float, reach: float, verdict: str, tmp_path: Path) -> N
     assert judged.verdict == verdict, judged.numbers
 
 
+def of_tasks(values: dict[str, tuple[float, ...]], reach: float = 0.01) -> Trajectory:
+    rows = [
+        row(task, tokens, value, reach)
+        for task, points in values.items()
+        for tokens, value in zip(TOKENS, points, strict=True)
+    ]
+    return Trajectory(model="ours", source="trajectory_evaluation/ours", rows=rows, gain=None)
+
+
+def test_one_task_that_rises_is_not_hidden_by_others_that_fall(tmp_path: Path) -> None:
+    falling = {task: (0.7, 0.6, 0.5, 0.4) for task in ("readmission", "length_of_stay", "comorbidity")}
+    held = of_tasks({"mortality": (0.5, 0.6, 0.8, 0.9), **falling})
+    judged = judge(ZERO_SHOT, studied(tmp_path, {}, trajectories=[held]), "emergence")
+    assert judged.verdict == "does not hold", judged.numbers
+    assert [detail["verdict"] for detail in judged.details] == ["does not hold", *["holds"] * 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "reach", "verdict"),
+    [(0.75, 0.01, "does not hold"), (0.5, 0.01, "holds"), (0.4, 0.1, "holds"), (0.54, 0.04, "cannot tell")],
+)
+def test_what_is_always_far_above_chance_is_not_close_to_it(
+    value: float, reach: float, verdict: str, tmp_path: Path
+) -> None:
+    held = of_tasks({"readmission": (value,) * 4, "mortality": (0.4,) * 4}, reach)
+    judged = judge(NEAR, studied(tmp_path, {}, trajectories=[held]), "emergence")
+    assert judged.verdict == verdict, judged.numbers
+
+
+def test_one_checkpoint_above_chance_is_enough(tmp_path: Path) -> None:
+    held = of_tasks({"readmission": (0.5, 0.9, 0.5, 0.5)})
+    assert judge(NEAR, studied(tmp_path, {}, trajectories=[held]), "emergence").verdict == "does not hold"
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.5, 0.7])
+def test_a_slope_s_interval_covers_where_near_checkpoints_err_alike(correlation: float) -> None:
+    """AR(1) errors tilt a slope more than independent ones of the same size do."""
+    rng = np.random.default_rng(8)
+    num, error, missed = 8, 0.03, 0
+    for _ in range(600):
+        errors = [rng.normal()]
+        for _ in range(num - 1):
+            errors.append(correlation * errors[-1] + np.sqrt(1 - correlation**2) * rng.normal())
+        rows = [
+            row("readmission", 1000 * (place + 1), 0.5 + error * one, 1.959963984540054 * error)
+            for place, one in enumerate(errors)
+        ]
+        value, deviation = emergence.slope(rows)
+        missed += abs(value) > 1.959963984540054 * deviation
+    assert missed / 600 <= 0.065
+
+
 def test_without_a_trajectory_or_questions_nothing_is_told(tmp_path: Path) -> None:
-    for question in (COMPREHENSION, ZERO_SHOT):
+    for question in (COMPREHENSION, ZERO_SHOT, NEAR):
         judged = judge(question, studied(tmp_path, {}), "emergence")
         assert judged.verdict == "cannot tell"
         assert "trajectory_evaluation/ours was not evaluated" in judged.numbers
@@ -84,7 +136,14 @@ def test_the_slope_is_that_of_weighted_least_squares(points: list[tuple[float, f
     expected = inverse @ design.T @ (np.array([value for value, _ in points]) / errors)
     value, error = emergence.slope(rows)
     assert value == pytest.approx(expected[1], abs=1e-9)
-    assert error == pytest.approx(np.sqrt(inverse[1, 1]))
+    # Independent errors are one of those that are allowed for.
+    assert error >= np.sqrt(inverse[1, 1]) - 1e-12
+    weights = (inverse @ design.T / errors)[1] * errors
+    slow = [
+        sum(weights[i] * weights[j] * rho ** abs(i - j) for i in range(len(x)) for j in range(len(x)))
+        for rho in emergence.CORRELATIONS
+    ]
+    assert error == pytest.approx(np.sqrt(max(slow)))
 
 
 def test_figures_have_a_line_a_variant_and_a_panel_a_task(tmp_path: Path) -> None:
