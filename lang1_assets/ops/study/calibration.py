@@ -82,20 +82,22 @@ def errors(studied: Studied, cell: Cell, task: str) -> Iterator[str]:
 
 
 def excess_errors(studied: Studied) -> list[Weighed]:
-    """Of the joint model on every task, and of each single one that was evaluated."""
-    joint = studied.here(studied.ours, JOINT)
-    found: list[Weighed] = []
-    if joint.cell is None:
-        found.append(Lacking(about="joint", why=f"{joint.name} was not evaluated"))
-    pairs = [(task, cell) for task in studied.tasks for cell in models_of(studied, task)]
-    return found + [excess_error(studied, cell, task, shared(len(pairs))) for task, cell in pairs]
+    """Of the joint model on every task, and of each task's own: what was not evaluated is missing, not left out."""
+    pairs = [(task, mode) for task in studied.tasks for mode in (task, JOINT)]
+    if not pairs:
+        return [Lacking(about="ours, finetuned", why=f"{studied.here(studied.ours, JOINT).name} was not evaluated")]
+    return [excess_error(studied, mode, task, shared(len(pairs))) for task, mode in pairs]
 
 
-def excess_error(studied: Studied, cell: Cell, task: str, level: float) -> Weighed:
+def excess_error(studied: Studied, mode: str, task: str, level: float) -> Weighed:
     """ECE less what chance alone gives a model of these probabilities, with the interval of the resampled ECE."""
     from scipy.stats import norm
 
-    about = f"{title_of(task)}, {'joint' if cell.trained_on == JOINT else 'single'}"
+    about = f"{title_of(task)}, {'joint' if mode == JOINT else 'single'}"
+    sought = studied.here(studied.ours, mode)
+    if sought.cell is None:
+        return Lacking(about=about, why=f"{sought.name} was not evaluated", absent=(sought.name,))
+    cell = sought.cell
     row = cell.row(task, studied.split, ECE)
     if row is None or row["value"] is None or row["standard_deviation"] is None:
         return Lacking(about=about, why=f"{cell.source} has no calibration error")

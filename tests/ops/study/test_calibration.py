@@ -13,13 +13,14 @@ from lang1_assets.ops.study.evidence import judge
 from tests.ops.study.planted import cell, rows, studied
 
 (QUESTION,) = calibration.QUESTIONS
+MODES = ("joint", "readmission")
 
 
-def calibrated(folder: Path, sharpness: float, deviation: float = 0.005) -> Cell:
-    """Joint model of readmission whose labels follow its probabilities; those are then made `sharpness` times as extreme."""
+def calibrated(folder: Path, sharpness: float, deviation: float = 0.005, mode: str = "joint") -> Cell:
+    """Model of readmission whose labels follow its probabilities; those are then made `sharpness` times as extreme."""
     import polars as pl
 
-    held = cell(folder, "ours/joint", {"readmission": 1.0}, num_notes=4_000)
+    held = cell(folder, f"ours/{mode}", {"readmission": 1.0}, num_notes=4_000)
     rng = np.random.default_rng(3)
     frame = pl.read_parquet(held.predictions).filter(split="temporal_2024")
     odds = rng.normal(size=len(frame))
@@ -39,9 +40,20 @@ def calibrated(folder: Path, sharpness: float, deviation: float = 0.005) -> Cell
 )
 def test_the_claim(sharpness: float, deviation: float, verdict: str, tmp_path: Path) -> None:
     held = studied(tmp_path, {})
-    held = type(held)(**{**vars(held), "cells": [calibrated(tmp_path, sharpness, deviation)]})
+    held = type(held)(**{**vars(held), "cells": [calibrated(tmp_path, sharpness, deviation, mode) for mode in MODES]})
     judged = judge(QUESTION, held, "calibration")
     assert judged.verdict == verdict, judged.numbers
+
+
+@pytest.mark.parametrize("there", MODES)
+def test_both_halves_are_needed(there: str, tmp_path: Path) -> None:
+    """The paper shows single-task and joint models: of one kind alone the finding is not judged."""
+    held = studied(tmp_path, {})
+    held = type(held)(**{**vars(held), "cells": [calibrated(tmp_path, 1.0, mode=there)]})
+    judged = judge(QUESTION, held, "calibration")
+    assert judged.verdict == "cannot tell", judged.numbers
+    (missing,) = {*MODES} - {there}
+    assert f"{missing}_evaluation/ours" in judged.numbers
 
 
 def test_without_the_joint_model_it_cannot_be_told(tmp_path: Path) -> None:
