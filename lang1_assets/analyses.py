@@ -132,6 +132,8 @@ def measure_overlap(settings: Settings, held: Evaluated) -> Rows:
         seen = {*held.pretrained, *finetuning_patients(held, mode)}
         found, flattery = overlap_rows(predictions, examples, mode, seen, measuring(settings))
         difference = {f"difference_{name}": flattery[name] for name in ("value", "low", "high")}  # type: ignore[literal-required]
+        # Who was seen before is another population: as numbers with intervals, so that it can be judged.
+        difference |= {f"{of}_difference": flattery[of] for of in ("age", "not_white")}  # type: ignore[literal-required]
         rows += [{**row, **difference, "share_seen": flattery["share_seen"]} for row in found]
     return rows
 

@@ -48,11 +48,16 @@ class Measured(TypedDict):
     low: float | None
     high: float | None
     standard_deviation: float | None
+    standard_deviation_by_patient: float | None
+    """Of resampled patients: what tests use, because notes of one patient are not independent."""
     left_out: str | None
 
 
 def measured(group: pl.DataFrame, how: Measuring) -> Measured:
-    """AUROC of rows of `schemas.PREDICTIONS` of one task, with its percentile interval by note (paper 5.5)."""
+    """AUROC of rows of `schemas.PREDICTIONS` of one task, with its percentile interval by note (paper 5.5).
+
+    The interval is for drawing, as the paper draws it; `standard_deviation_by_patient` is for every test.
+    """
     labels = group["label"].to_numpy().astype(np.int64)
     empty = Measured(
         n=len(labels),
@@ -61,6 +66,7 @@ def measured(group: pl.DataFrame, how: Measuring) -> Measured:
         low=None,
         high=None,
         standard_deviation=None,
+        standard_deviation_by_patient=None,
         left_out=reason(labels, how),
     )
     if empty["left_out"]:
@@ -68,12 +74,17 @@ def measured(group: pl.DataFrame, how: Measuring) -> Measured:
     _, probabilities = labels_and_probabilities(group)
     values = auroc_distribution(labels, probabilities, num_resamples=how.num_resamples, seed=how.seed)
     interval = percentile_interval(values)
+    patients = group["subject_id"].to_numpy()
+    by_patient = auroc_distribution(
+        labels, probabilities, num_resamples=how.num_resamples, seed=how.seed, clusters=patients
+    )
     return {
         **empty,
         "value": finite(auroc(labels, probabilities).value),
         "low": finite(interval.low),
         "high": finite(interval.high),
         "standard_deviation": finite(interval.standard_deviation),
+        "standard_deviation_by_patient": finite(percentile_interval(by_patient).standard_deviation),
     }
 
 
@@ -127,10 +138,13 @@ def described(predictions: pl.DataFrame, examples: pl.DataFrame) -> pl.DataFrame
 
 
 def lower_than(first: Measured, second: Measured) -> float:
-    """One-sided p-value that the AUROC of one group is not below that of another group of other notes; nan where unknown."""
+    """One-sided p-value that the AUROC of one group is not below that of another group of other notes; nan where unknown.
+
+    By patient: notes of one patient are not independent, and by note they would be more evidence than they are.
+    """
     if first["value"] is None or second["value"] is None:
         return math.nan
-    error = math.hypot(first["standard_deviation"] or 0.0, second["standard_deviation"] or 0.0)
+    error = math.hypot(first["standard_deviation_by_patient"] or 0.0, second["standard_deviation_by_patient"] or 0.0)
     if error == 0:
         return math.nan
     return 0.5 * math.erfc((second["value"] - first["value"]) / error / math.sqrt(2))

@@ -7,9 +7,11 @@ from typing import TypedDict
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from lang1_assets.ops.analysis.groups import Head, Measured, Measuring, described, head_of, measured
 from lang1_assets.ops.bootstrap import MacroAuroc, percentile_interval, resample_weights
+from lang1_assets.ops.metrics import Floats
 from lang1_assets.ops.results import finite, labels_and_probabilities
 
 EVERYBODY, SEEN, NEW = "all patients", "seen patients", "new patients"
@@ -30,14 +32,26 @@ class OverlapRow(Head, Measured, Population):
     group: str
 
 
-class Flattery(Head):
-    """AUROC of everybody less that of new patients, in resamples of the patients; None where either has none."""
+class Difference(TypedDict):
+    """95 %, in resamples of the patients; all None where either side has none."""
 
     value: float | None
     low: float | None
     high: float | None
+
+
+NO_DIFFERENCE = Difference(value=None, low=None, high=None)
+
+
+class Flattery(Head, Difference):
+    """AUROC of everybody less that of new patients."""
+
     share_seen: float
     """Of the notes."""
+    age: Difference
+    """Mean over the notes of seen patients less that of new ones."""
+    not_white: Difference
+    """Share of the notes whose race is recorded, of seen patients less that of new ones."""
 
 
 def overlap_rows(
@@ -51,9 +65,14 @@ def overlap_rows(
         {**head, "group": name, **measured(part, how), **population(part)} for name, part in parts.items()
     ]
     has_both = rows[0]["value"] is not None and rows[2]["value"] is not None
-    value, low, high = flattery(frame, how) if has_both else (None, None, None)
-    share = float(frame["is_seen"].to_numpy().mean())
-    return rows, {**head, "value": value, "low": low, "high": high, "share_seen": share}
+    found = flattery(frame, how) if has_both else NO_DIFFERENCE
+    return rows, {
+        **head,
+        **found,
+        "share_seen": float(frame["is_seen"].to_numpy().mean()),
+        "age": mean_difference(frame, pl.col("age"), how),
+        "not_white": mean_difference(frame, pl.col("race") != "White", how),
+    }
 
 
 def population(part: pl.DataFrame) -> Population:
@@ -65,8 +84,32 @@ def population(part: pl.DataFrame) -> Population:
     }
 
 
-def flattery(frame: pl.DataFrame, how: Measuring) -> tuple[float | None, float | None, float | None]:
-    """(value, low, high): both AUROCs in the same resamples of patients, because they share their new patients."""
+def mean_difference(frame: pl.DataFrame, of: pl.Expr, how: Measuring) -> Difference:
+    """Mean of seen patients' notes less that of new patients', where it is known."""
+    known = frame.select("subject_id", "is_seen", value=of.cast(pl.Float64)).drop_nulls("value")
+    values, is_seen = known["value"].to_numpy(), known["is_seen"].to_numpy()
+    if is_seen.all() or not is_seen.any():
+        return NO_DIFFERENCE
+    patients = known["subject_id"].rank("dense").to_numpy()
+    blocks = resample_weights(len(values), num_resamples=how.num_resamples, seed=how.seed, clusters=patients)
+    drawn = np.concatenate([weighted_difference(block, values, is_seen) for block in blocks])
+    interval = percentile_interval(drawn)
+    value = float(weighted_difference(np.ones((1, len(values))), values, is_seen)[0])
+    return Difference(value=finite(value), low=finite(interval.low), high=finite(interval.high))
+
+
+def weighted_difference(weights: Floats, values: Floats, is_first: NDArray[np.bool_]) -> Floats:
+    """(b,): the first ones' mean less the others', each note counted `weights` (b, n) times; nan where a side is not drawn."""
+    with np.errstate(invalid="ignore"):
+        first, second = (
+            (weights[:, side] @ values[side]) / weights[:, side].sum(axis=1) for side in (is_first, ~is_first)
+        )
+    difference: Floats = first - second
+    return difference
+
+
+def flattery(frame: pl.DataFrame, how: Measuring) -> Difference:
+    """Both AUROCs in the same resamples of patients, because they share their new patients."""
     labels, probabilities = labels_and_probabilities(frame)
     is_new = ~frame["is_seen"].to_numpy()
     everybody, new = MacroAuroc(labels, probabilities), MacroAuroc(labels[is_new], probabilities[is_new])
@@ -76,4 +119,4 @@ def flattery(frame: pl.DataFrame, how: Measuring) -> tuple[float | None, float |
     interval = percentile_interval(drawn)
     once = np.ones((1, len(labels)))
     value = float((everybody.of_weights(once) - new.of_weights(once[:, is_new]))[0])
-    return finite(value), finite(interval.low), finite(interval.high)
+    return Difference(value=finite(value), low=finite(interval.low), high=finite(interval.high))

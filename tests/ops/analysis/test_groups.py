@@ -85,8 +85,26 @@ def test_a_note_that_is_no_example_or_another_one_is_named():
 
 
 def test_lower_than_is_a_one_sided_normal_test():
-    worse, better = {"value": 0.6, "standard_deviation": 0.03}, {"value": 0.7, "standard_deviation": 0.04}
+    worse, better = (
+        {"value": value, "standard_deviation": 0.001, "standard_deviation_by_patient": error}
+        for value, error in ((0.6, 0.03), (0.7, 0.04))
+    )
     assert lower_than(worse, better) == pytest.approx(stats.norm.sf(0.1 / 0.05))
     assert lower_than(better, worse) == pytest.approx(stats.norm.cdf(0.1 / 0.05))
     assert math.isnan(lower_than({"value": None}, better))
-    assert math.isnan(lower_than({"value": 1.0, "standard_deviation": 0.0}, {"value": 0.9, "standard_deviation": 0.0}))
+    sure = [{"value": value, "standard_deviation_by_patient": 0.0} for value in (1.0, 0.9)]
+    assert math.isnan(lower_than(*sure))
+
+
+def test_errors_are_by_patient_where_patients_return():
+    """Each note four times, all of one patient: they are a quarter of the evidence that they look like."""
+    predictions, _ = scored(300)
+    once = predictions.with_columns(subject_id=pl.col("note_id"))
+    fourfold = pl.concat([once.with_columns(note_id=pl.format("{}-{}", "note_id", pl.lit(k))) for k in range(4)])
+    alone, together = measured(once, HOW), measured(fourfold, HOW)
+    assert together["standard_deviation_by_patient"] == pytest.approx(alone["standard_deviation_by_patient"], rel=1e-6)
+    assert together["standard_deviation"] < 0.65 * together["standard_deviation_by_patient"]
+    clusters = fourfold["subject_id"].to_numpy()
+    scores = np.array(fourfold["probabilities"].to_list())[:, 1]
+    by_patient = bootstrap_auroc(fourfold["label"].to_numpy(), scores, num_resamples=100, seed=1, clusters=clusters)
+    assert together["standard_deviation_by_patient"] == by_patient.standard_deviation

@@ -36,6 +36,21 @@ def test_who_they_are_is_said():
     assert flattery["share_seen"] == 0.5
 
 
+def test_how_seen_patients_differ_has_an_interval():
+    predictions, examples = scored()
+    older = examples.with_columns(
+        age=pl.when(pl.arange(0, 900) < 450).then(pl.col("age") + 20).otherwise(pl.col("age"))
+    )
+    rows, flattery = overlap_rows(predictions, older, "joint", first_half(older), HOW)
+    by_group = {row["group"]: row for row in rows}
+    for name, column in (("age", "mean_age"), ("not_white", "share_not_white")):
+        found = flattery[name]
+        assert found["value"] == pytest.approx(by_group[SEEN][column] - by_group[NEW][column])
+        assert found["low"] < found["value"] < found["high"]
+    assert flattery["age"]["low"] > 0
+    assert flattery["not_white"]["low"] < 0 < flattery["not_white"]["high"]
+
+
 def test_a_model_that_knows_its_patients_is_found_out():
     signal = np.where(np.arange(900) < 450, 6.0, 0.3)
     predictions, examples = scored(signal=signal)
@@ -69,3 +84,4 @@ def test_nobody_or_everybody_seen(everybody):
     assert (empty["n"], empty["value"], empty["mean_age"]) == (0, None, None)
     assert empty["left_out"] == "0 notes, fewer than 30"
     assert flattery["value"] == (None if everybody else 0.0)
+    assert flattery["age"] == flattery["not_white"] == {"value": None, "low": None, "high": None}

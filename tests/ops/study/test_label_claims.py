@@ -15,7 +15,7 @@ from tests.ops.study.planted import studied
 
 DEAD, LONG = label_claims.DEPENDENCE_QUESTIONS
 (STRATA,) = label_claims.STRATA_QUESTIONS
-(OVERLAP,) = label_claims.OVERLAP_QUESTIONS
+OVERLAP, OTHERS = label_claims.OVERLAP_QUESTIONS
 STAYS = TASKS["length_of_stay"].options
 
 
@@ -68,7 +68,7 @@ def test_long_stays(died: tuple[int, ...], survived: tuple[int, ...], verdict: s
 
 
 def test_without_labels_nothing_is_told(tmp_path: Path) -> None:
-    for question in (DEAD, LONG, STRATA, OVERLAP):
+    for question in (DEAD, LONG, STRATA, OVERLAP, OTHERS):
         assert judge(question, studied(tmp_path, {}), "x").verdict == "cannot tell"
 
 
@@ -88,7 +88,8 @@ def strata(values: tuple[float, ...], error: float) -> list[dict[str, Any]]:
             "attribute": "age_band",
             "group": str(place),
             "value": value,
-            "standard_deviation": error,
+            "standard_deviation": 0.001,
+            "standard_deviation_by_patient": error,
             "n": 100,
         }
         for place, value in enumerate(values)
@@ -106,6 +107,13 @@ def strata(values: tuple[float, ...], error: float) -> list[dict[str, Any]]:
 def test_groups(values: tuple[float, ...], error: float, verdict: str, tmp_path: Path) -> None:
     judged = judge(STRATA, studied(tmp_path, {}, strata={"strata/ours": strata(values, error)}), "strata")
     assert judged.verdict == verdict, judged.numbers
+
+
+def test_groups_without_an_error_by_patient_are_not_judged(tmp_path: Path) -> None:
+    """Rows of an older analysis: by note they would be more evidence than they are."""
+    rows = [{**row, "standard_deviation_by_patient": None} for row in strata((0.6, 0.7, 0.8, 0.9), 0.01)]
+    judged = judge(STRATA, studied(tmp_path, {}, strata={"strata/ours": rows}), "strata")
+    assert judged.verdict == "cannot tell"
 
 
 def test_the_deviation_between_groups_solves_the_q_profile() -> None:
@@ -150,3 +158,29 @@ def test_patients_seen_before(low: float, high: float, verdict: str, tmp_path: P
     judged = judge(OVERLAP, held, "patient_overlap")
     assert judged.verdict == verdict, judged.numbers
     assert [detail["level"] for detail in judged.details] == [pytest.approx(1 - 0.05 / 3)] * 3
+
+
+def others(age: tuple[float, float], not_white: tuple[float, float]) -> list[dict[str, Any]]:
+    columns = {"age_difference": age, "not_white_difference": not_white}
+    found = {name: {"value": (low + high) / 2, "low": low, "high": high} for name, (low, high) in columns.items()}
+    return [{**row, **found} for row in overlap(-0.01, 0.01)]
+
+
+@pytest.mark.parametrize(
+    ("age", "not_white", "verdict"),
+    [
+        ((12.0, 14.0), (0.03, 0.07), "holds"),
+        ((12.0, 14.0), (-0.07, -0.03), "does not hold"),
+        ((-1.0, 14.0), (0.03, 0.07), "cannot tell"),
+    ],
+)
+def test_who_was_seen(age: tuple[float, float], not_white: tuple[float, float], verdict: str, tmp_path: Path) -> None:
+    held = studied(tmp_path, {}, overlap={"patient_overlap/ours": others(age, not_white)})
+    judged = judge(OTHERS, held, "patient_overlap")
+    assert judged.verdict == verdict, judged.numbers
+    assert len(judged.details) == 6
+
+
+def test_an_overlap_that_says_nothing_of_who_was_seen(tmp_path: Path) -> None:
+    held = studied(tmp_path, {}, overlap={"patient_overlap/ours": overlap(-0.01, 0.01)})
+    assert judge(OTHERS, held, "patient_overlap").verdict == "cannot tell"
