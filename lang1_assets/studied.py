@@ -101,6 +101,8 @@ def perplexities_of(item: Artifact) -> list[Perplexity]:
             n=row["n"],
             source=item.name,
             bits_per_byte=row.get("bits_per_byte"),
+            low=row.get("low"),
+            high=row.get("high"),
         )
         for row in rows_of(item)
         if row["perplexity"] is not None

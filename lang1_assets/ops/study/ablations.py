@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lang1_assets.ops.results import JOINT
 from lang1_assets.ops.study.cells import Base, Studied
 from lang1_assets.ops.study.claim import Claim
 from lang1_assets.ops.study.evidence import ABOVE, Lacking, Question, Region, Weighed, less, shared, weighed_sum
 from lang1_assets.ops.study.figure import Figure
 from lang1_assets.ops.study.points import CHANCE, sought_point, title_of
-from lang1_assets.ops.study.roles import architecture_pairs, recent_pairs, size_pairs, web_pairs
+from lang1_assets.ops.study.roles import architecture_pairs, is_larger, recent_pairs, size_pairs, web_pairs
 
 TASKS_SHOWN = ("readmission", "insurance_denial", "length_of_stay")
 """The paper's three, for their distinct patterns of transfer."""
@@ -82,6 +83,52 @@ def pair_means(studied: Studied, pairs: Sequence[tuple[Base, Base]], region: Reg
     return found
 
 
+def recent_text(studied: Studied) -> list[Weighed]:
+    """Of the largest decoders that come with either years: smaller ones gain nothing in the paper."""
+    pairs = decoders_by_years(studied)
+    largest = [pair for pair in pairs if not any(is_larger(other, pair[1]) for _, other in pairs)]
+    return pair_means(studied, largest, ABOVE, "years of notes")
+
+
+def decoders_by_years(studied: Studied) -> list[tuple[Base, Base]]:
+    return [(older, newer) for older, newer in recent_pairs(studied) if newer.architecture == "decoder"]
+
+
+def gains_by_size(studied: Studied) -> list[Weighed]:
+    """What more years are worth to the larger size less what they are to the smaller one, mean over the tasks of all four."""
+    pairs = decoders_by_years(studied)
+    fours = [
+        (small, large)
+        for small in pairs
+        for large in pairs
+        if small[1].corpora == large[1].corpora and is_larger(large[1], small[1])
+    ]
+    if not fours:
+        return [Lacking(about="years of notes", why="no two sizes of the profile come with both Notes and Notes+")]
+    found: list[Weighed] = []
+    for small, large in fours:
+        modes = {task: mode_of_all(studied, (*small, *large), task) for task in tasks_of(studied)}
+        tasks = {task: mode for task, mode in modes.items() if mode is not None}
+        about = f"gain of {large[1].name} less gain of {small[1].name}, mean of {len(tasks)} tasks"
+        if not tasks:
+            found.append(Lacking(about=about, why="all four finetuned alike for one of the three tasks: not evaluated"))
+            continue
+        parts = [
+            part
+            for task, mode in tasks.items()
+            for (older, newer), weight in ((large, 1 / len(tasks)), (small, -1 / len(tasks)))
+            for part in less(studied.here(newer, mode), studied.here(older, mode), task, studied.split, weight)
+        ]
+        found.append(weighed_sum(studied, about, parts, ABOVE, shared(len(fours))))
+    return found
+
+
+def mode_of_all(studied: Studied, bases: Sequence[Base], task: str) -> str | None:
+    """Joint where all were finetuned jointly, else the task alone where all were."""
+    modes = (JOINT, task)
+    return next((mode for mode in modes if all(studied.here(base, mode).cell for base in bases)), None)
+
+
 def shared_tasks(studied: Studied, first: Base, second: Base) -> list[str]:
     pairs = {task: studied.finetuned_alike(first, second, task) for task in tasks_of(studied)}
     return [task for task, both in pairs.items() if all(one.cell for one in both)]
@@ -113,10 +160,21 @@ QUESTIONS: Sequence[Question] = (
         claim=Claim(
             name="recent_clinical_text_helps",
             paper="Fig. D4, appendix D",
-            statement="More and more recent clinical text is better.",
-            statistic=f"paired difference of AUROC, Notes+ less Notes, {RULE} above 0 of every pair, {SHARED}",
+            statement="More and more recent clinical text is better for the largest model.",
+            statistic=f"paired difference of AUROC, Notes+ less Notes, of the largest decoders that come with both, {RULE} above 0 "
+            f"of every such pair, {SHARED}",
         ),
-        weigh=lambda studied: pair_means(studied, list(recent_pairs(studied)), ABOVE, "years of notes"),
+        weigh=recent_text,
+    ),
+    Question(
+        claim=Claim(
+            name="larger_gains_more_from_recent_text",
+            paper="Fig. D4, appendix D",
+            statement="More and more recent clinical text is worth more to the larger model than to the smaller one.",
+            statistic="difference of differences of AUROC, Notes+ less Notes of the larger size less the same of the smaller, "
+            f"{RULE} above 0 of every two sizes, shared among them (Bonferroni), resampled by patient",
+        ),
+        weigh=gains_by_size,
     ),
     Question(
         claim=Claim(

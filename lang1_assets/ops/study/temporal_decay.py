@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lang1_assets.ops.results import JOINT
-from lang1_assets.ops.study.cells import Cell, Sought, Studied
+from lang1_assets.ops.study.cells import Base, Cell, Sought, Studied
 from lang1_assets.ops.study.claim import Claim
 from lang1_assets.ops.study.evidence import ABOVE, BELOW, Lacking, Part, Question, Weighed, shared, weighed_sum
 from lang1_assets.ops.study.figure import Figure
@@ -60,13 +60,24 @@ def decay(found: Mapping[str, Sought], sign: float = 1.0) -> list[Part]:
 
 
 def decays(studied: Studied) -> list[Weighed]:
-    models = {task: studied.finetuned(studied.ours, task) for task in studied.tasks}
+    return [decay_of(studied, studied.ours, shared(1))]
+
+
+def encoders_decay(studied: Studied) -> list[Weighed]:
+    encoders = [base for base in studied.bases if base.architecture == "encoder"]
+    if not encoders:
+        return [Lacking(about="encoder", why="the profile has no such variant")]
+    return [decay_of(studied, encoder, shared(len(encoders))) for encoder in encoders]
+
+
+def decay_of(studied: Studied, base: Base, level: float) -> Weighed:
+    models = {task: studied.finetuned(base, task) for task in studied.tasks}
     tasks = {task: model for task, model in models.items() if is_dated(model, task)}
-    about = f"{studied.ours.name}, {LAST} less {FIRST}, mean of {len(tasks)} tasks"
+    about = f"{base.name}, {LAST} less {FIRST}, mean of {len(tasks)} tasks"
     if not tasks:
-        why = f"no task of {JOINT}_evaluation/{studied.ours.name} has both tests"
-        return [Lacking(about=about, why=why)]
-    return [weighed_sum(studied, about, decay(tasks), BELOW, shared(1))]
+        why = f"no task of {JOINT}_evaluation/{base.name} has both tests"
+        return Lacking(about=about, why=why)
+    return weighed_sum(studied, about, decay(tasks), BELOW, level)
 
 
 def decoder_decays_less(studied: Studied) -> list[Weighed]:
@@ -96,6 +107,16 @@ QUESTIONS: Sequence[Question] = (
             statistic="AUROC on 2024 less that on test, mean over the tasks: 95 % interval below 0, resampled by patient",
         ),
         weigh=decays,
+    ),
+    Question(
+        claim=Claim(
+            name="encoder_decays_with_time",
+            paper="Fig. A2, appendix A",
+            statement="The encoder, finetuned, does worse on the test of 2024 than on that of the training years, as ours does.",
+            statistic="AUROC on 2024 less that on test, mean over the tasks: 95 % interval below 0 of every encoder, shared among "
+            "them (Bonferroni), resampled by patient",
+        ),
+        weigh=encoders_decay,
     ),
     Question(
         claim=Claim(

@@ -24,7 +24,7 @@ from lang1_assets.ops.study.points import CHANCE, sought_point, title_of, titled
 from lang1_assets.ops.study.roles import generalist_of
 
 ZERO_SHOT = "zero_shot"
-READMISSION, DEATH, STAY = "readmission", "mortality", "length_of_stay"
+READMISSION, DEATH, STAY, DENIAL = "readmission", "mortality", "length_of_stay", "insurance_denial"
 LITTLE = 0.01
 """AUROC: a gain of less is no help."""
 MOST = 3
@@ -84,36 +84,48 @@ def joint_over_single(studied: Studied) -> list[Weighed]:
 
 
 def readmission_helps(studied: Studied) -> list[Weighed]:
-    others = [task for task in studied.tasks if task != READMISSION]
-    return [
-        weighed_sum(
-            studied,
-            title_of(task),
-            gain(studied, studied.ours, READMISSION, task, ZERO_SHOT),
-            ABOVE,
-            shared(len(others)),
-        )
-        for task in others
-    ]
+    return gains(studied, studied.ours, helped_by_readmission(studied))
 
 
 def asymmetry(studied: Studied) -> list[Weighed]:
-    ours = studied.ours
+    return gains(studied, studied.ours, ONE_WAY)
+
+
+def generalist_alike(studied: Studied) -> list[Weighed]:
+    """What both bases have in common: on the generalist what the two claims above say of ours."""
+    return gains(studied, generalist_of(studied), [*helped_by_readmission(studied), *ONE_WAY])
+
+
+def denial_parts_them(studied: Studied) -> list[Weighed]:
+    both = ((studied.ours, BELOW), (generalist_of(studied), ABOVE))
+    return [
+        one for base, region in both for one in gains(studied, base, [(DENIAL, STAY, region)], shared(2), named=True)
+    ]
+
+
+Gain = tuple[str, str, Region]
+"""Finetuned on, evaluated on, and where its AUROC less that of zero-shot should lie."""
+ONE_WAY: Sequence[Gain] = ((DEATH, STAY, ABOVE), (STAY, DEATH, Region(upper=LITTLE)))
+
+
+def helped_by_readmission(studied: Studied) -> list[Gain]:
+    return [(READMISSION, task, ABOVE) for task in studied.tasks if task != READMISSION]
+
+
+def gains(
+    studied: Studied, base: Base | None, sought: Sequence[Gain], level: float | None = None, *, named: bool = False
+) -> list[Weighed]:
+    """Of each pair of tasks the AUROC over zero-shot; the level is shared among them unless given."""
+    prefix = f"{base.name if base else 'generalist base'}, " if named else ""
     return [
         weighed_sum(
             studied,
-            f"{title_of(DEATH)} on {title_of(STAY)}",
-            gain(studied, ours, DEATH, STAY, ZERO_SHOT),
-            ABOVE,
-            shared(2),
-        ),
-        weighed_sum(
-            studied,
-            f"{title_of(STAY)} on {title_of(DEATH)}",
-            gain(studied, ours, STAY, DEATH, ZERO_SHOT),
-            Region(upper=LITTLE),
-            shared(2),
-        ),
+            f"{prefix}{title_of(mode)} on {title_of(task)}",
+            gain(studied, base, mode, task, ZERO_SHOT),
+            region,
+            shared(len(sought)) if level is None else level,
+        )
+        for mode, task, region in sought
     ]
 
 
@@ -123,7 +135,7 @@ def patterns(studied: Studied) -> list[Weighed]:
         joint_mean(studied, studied.ours, ABOVE),
         joint_mean(studied, generalist, BELOW)
         if generalist
-        else Lacking(about="web-only base", why="the profile has no such variant"),
+        else Lacking(about="generalist base", why="the profile has no such variant"),
     ]
 
 
@@ -168,10 +180,31 @@ QUESTIONS: Sequence[Question] = (
         claim=Claim(
             name="bases_transfer_differently",
             paper="Fig. C3, appendix C",
-            statement="Joint finetuning helps the clinical base and hurts the web-only one.",
+            statement="Joint finetuning helps the clinical base and hurts the generalist one.",
             statistic="AUROC of joint less single, mean over the tasks: above 0 of the clinical base, below 0 of the other; "
             f"{SHARED}",
         ),
         weigh=patterns,
+    ),
+    Question(
+        claim=Claim(
+            name="denial_lowers_stay_of_ours_alone",
+            paper="Fig. C3, appendix C",
+            statement="Finetuning on insurance denial lowers length of stay of the clinical base and raises the generalist's.",
+            statistic="paired difference of AUROC on length of stay to zero-shot: below 0 of the clinical base, above 0 of the "
+            f"other; {SHARED}",
+        ),
+        weigh=denial_parts_them,
+    ),
+    Question(
+        claim=Claim(
+            name="generalist_transfers_alike",
+            paper="Fig. C3, appendix C",
+            statement="The generalist base transfers as ours where the paper says both do: readmission helps every other task, "
+            "mortality helps length of stay and not the reverse.",
+            statistic="paired differences of AUROC of the generalist base to zero-shot: above 0 on each other task and on length "
+            f"of stay, below {LITTLE} on mortality; {SHARED}",
+        ),
+        weigh=generalist_alike,
     ),
 )

@@ -12,11 +12,11 @@ from scipy.stats import spearmanr
 
 from lang1_assets.ops.study import answer_perplexity
 from lang1_assets.ops.study.answer_perplexity import mean_rank_correlation, null_interval
-from lang1_assets.ops.study.cells import Perplexity, Studied
+from lang1_assets.ops.study.cells import Base, Perplexity, Studied
 from lang1_assets.ops.study.evidence import judge
-from tests.ops.study.planted import studied
+from tests.ops.study.planted import BASES, studied
 
-(QUESTION,) = answer_perplexity.QUESTIONS
+QUESTION, LIKELIER = answer_perplexity.QUESTIONS
 MODELS = ("ours", "generalist", "small", "clinical", "older")
 SIGNALS = (2.5, 2.0, 1.5, 1.0, 0.5)
 TASKS = ("readmission", "mortality")
@@ -105,3 +105,49 @@ def test_points_are_of_models_with_both_numbers(tmp_path: Path) -> None:
     assert len(figure.points) == 10
     assert {point.note for point in figure.points} == {"joint"}
     assert {point.x for point in figure.points if point.series == "small"} == {3.0}
+
+
+def measured(model: str, task: str, perplexity: float, reach: float, bits: float) -> Perplexity:
+    """Its interval reaches `reach` of the log perplexity to both sides."""
+    low, high = (float(np.exp(np.log(perplexity) * (1 + side * reach))) for side in (-1, 1))
+    source = f"answer_perplexity/{model}"
+    return Perplexity(
+        model=model,
+        mode="zero_shot",
+        task=task,
+        value=perplexity,
+        n=90,
+        source=source,
+        bits_per_byte=bits,
+        low=low,
+        high=high,
+    )
+
+
+@pytest.mark.parametrize(
+    ("bits", "reach", "verdict"),
+    [(0.5, 0.02, "holds"), (2.0, 0.02, "does not hold"), (0.99, 0.2, "cannot tell"), (1.0, 0.02, "cannot tell")],
+)
+def test_ours_against_every_generalist(bits: float, reach: float, verdict: str, tmp_path: Path) -> None:
+    """The one with fewer tokens has more perplexity by token: bits a byte decide."""
+    found = [measured("ours", task, 9.0, reach, bits) for task in TASKS]
+    found += [measured("generalist", task, 3.0, reach, 1.0) for task in TASKS]
+    judged = judge(LIKELIER, studied(tmp_path, {}, perplexities=found), "answer_perplexity_study")
+    assert judged.verdict == verdict, judged.numbers
+    assert len(judged.details) == 2
+    assert judged.details[0]["value"] == pytest.approx(bits - 1.0)
+
+
+def test_one_generalist_or_task_that_is_likelier_is_enough(tmp_path: Path) -> None:
+    bases = (*BASES[:2], Base(name="llama", is_from_folder=True))
+    found = [measured(model, task, 3.0, 0.02, 1.0) for model in ("ours", "generalist", "llama") for task in TASKS]
+    found = [replace(one, bits_per_byte=0.5) if one.model == "ours" else one for one in found]
+    assert judge(LIKELIER, studied(tmp_path, {}, perplexities=found, bases=bases), "x").verdict == "holds"
+    found[-1] = replace(found[-1], bits_per_byte=0.2)
+    assert judge(LIKELIER, studied(tmp_path, {}, perplexities=found, bases=bases), "x").verdict == "does not hold"
+
+
+def test_without_intervals_or_ours_nothing_is_told(tmp_path: Path) -> None:
+    both = [measured(model, "readmission", 3.0, 0.02, 1.0) for model in ("ours", "generalist")]
+    for found in ([], both[:1], both[1:], [both[0], replace(both[1], low=None)]):
+        assert judge(LIKELIER, studied(tmp_path, {}, perplexities=found), "x").verdict == "cannot tell"

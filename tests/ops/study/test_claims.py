@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from lang1_assets.ops.study.cells import Base
 from lang1_assets.ops.study.claim import Judged
 from lang1_assets.ops.study.evidence import judge
 from lang1_assets.ops.study.studies import ANALYSES, CLAIMS, STUDIES, from_json, to_json
 from lang1_assets.ops.tasks import REMEDE
-from tests.ops.study.planted import BAD, GOOD, NOTHING, Plan, studied
+from tests.ops.study.planted import BAD, BASES, GOOD, LARGE, NOTHING, SMALL, SPLITS, Plan, studied
 
 QUESTIONS = {
     question.claim.name: (question, study.name) for study in (*STUDIES, *ANALYSES) for question in study.questions
@@ -32,11 +33,16 @@ CASES: dict[str, tuple[Plan, Plan, str]] = {
         {
             "ours/zero_shot": NOTHING,
             "outside:big": {**dict.fromkeys(REMEDE, BAD), "mortality": 4.0},
-            "ours/joint": GOOD,
+            "ours/joint": {**dict.fromkeys(REMEDE, GOOD), "mortality": 1.6},
         },
         "ours/joint",
     ),
     "clinical_base_exceeds_generalist": (
+        {"ours/joint": GOOD, "generalist/joint": BAD},
+        {"ours/joint": GOOD, "generalist/joint": {**dict.fromkeys(REMEDE, BAD), "comorbidity": 4.0}},
+        "generalist/joint",
+    ),
+    "finetuned_exceeds_every_finetuned_generalist": (
         {"ours/joint": GOOD, "generalist/joint": BAD},
         {"ours/joint": GOOD, "generalist/joint": {**dict.fromkeys(REMEDE, BAD), "comorbidity": 4.0}},
         "generalist/joint",
@@ -125,6 +131,36 @@ CASES: dict[str, tuple[Plan, Plan, str]] = {
         },
         "generalist/mortality",
     ),
+    "denial_lowers_stay_of_ours_alone": (
+        {
+            "ours/insurance_denial": BAD,
+            "ours/zero_shot": GOOD,
+            "generalist/insurance_denial": GOOD,
+            "generalist/zero_shot": BAD,
+        },
+        {
+            "ours/insurance_denial": BAD,
+            "ours/zero_shot": GOOD,
+            "generalist/insurance_denial": BAD,
+            "generalist/zero_shot": GOOD,
+        },
+        "generalist/insurance_denial",
+    ),
+    "generalist_transfers_alike": (
+        {
+            "generalist/readmission": GOOD,
+            "generalist/mortality": GOOD,
+            "generalist/length_of_stay": NOTHING,
+            "generalist/zero_shot": BAD,
+        },
+        {
+            "generalist/readmission": GOOD,
+            "generalist/mortality": GOOD,
+            "generalist/length_of_stay": GOOD,
+            "generalist/zero_shot": BAD,
+        },
+        "generalist/length_of_stay",
+    ),
     "finetuning_here_transfers_there": (
         {"there:ours/readmission": GOOD, "there:ours/elsewhere_readmission": GOOD, "there:ours/zero_shot": NOTHING},
         {"there:ours/readmission": BAD, "there:ours/elsewhere_readmission": GOOD, "there:ours/zero_shot": NOTHING},
@@ -173,6 +209,11 @@ CASES: dict[str, tuple[Plan, Plan, str]] = {
         },
         "ours/joint",
     ),
+    "encoder_decays_with_time": (
+        {"encoder/joint": {(task, split): GOOD if split == "test" else BAD for task in REMEDE for split in SPLITS}},
+        {"encoder/joint": {(task, split): BAD if split == "test" else GOOD for task in REMEDE for split in SPLITS}},
+        "encoder/joint",
+    ),
     "decoder_decays_less_than_encoder": (
         {
             "older/readmission": GOOD,
@@ -207,7 +248,7 @@ CASES: dict[str, tuple[Plan, Plan, str]] = {
 }
 # What holds of equal models too: of these a claim is that a difference is small, or on one side of a margin.
 HOLD_OF_EQUALS = {"web_text_does_not_hurt", "as_many_labels_remove_the_gain", "clinical_base_needs_fewer_labels"}
-OF_OTHER_NOTES = {"performance_decays_with_time"}
+OF_OTHER_NOTES = {"performance_decays_with_time", "encoder_decays_with_time"}
 """Its two AUROCs are of different notes: they differ by chance."""
 
 
@@ -247,10 +288,14 @@ def test_of_equal_models_no_difference_is_claimed(name: str, tmp_path: Path) -> 
 
 def test_every_claim_is_written_once_and_tested_here_or_in_its_own_module() -> None:
     names = [claim.name for claim in CLAIMS]
-    assert len(set(names)) == len(names) == 31
+    assert len(set(names)) == len(names) == 39
     own = {
         "comprehension_rises",
         "zero_shot_does_not_rise",
+        "zero_shot_stays_near_chance",
+        "larger_gains_more_from_recent_text",
+        "ours_finds_answers_likelier_than_generalists",
+        "seen_patients_are_another_population",
         "lower_perplexity_goes_with_higher_auroc",
         "finetuned_is_well_calibrated",
         "the_dead_stayed_shortly_or_long",
@@ -294,3 +339,90 @@ def test_random_weights_are_nobody_s_large_model(tmp_path: Path) -> None:
     question, figure = QUESTIONS["small_finetuned_exceeds_large_zero_shot"]
     assert judge(question, held, figure).verdict == "holds"
     assert judge(question, replace(held, cells=untrained), figure).verdict == "cannot tell"
+
+
+FOLDERS = (
+    BASES[0],
+    Base(name="llama-3.2-1b", is_from_folder=True, num_parameters=1_000_000),
+    Base(name="deepseek-70b-lora", is_from_folder=True, num_parameters=70_000_000),
+)
+
+
+def test_every_finetuned_generalist_is_compared_with(tmp_path: Path) -> None:
+    """The finding is about generalists up to 70 times as large: the first one in the profile is not all of them."""
+    plan: Plan = {"ours/joint": 1.6, "llama-3.2-1b/joint": NOTHING, "deepseek-70b-lora/joint": GOOD}
+    held = studied(tmp_path, plan, bases=FOLDERS)
+    size_matched, figure = QUESTIONS["clinical_base_exceeds_generalist"]
+    assert judge(size_matched, held, figure).verdict == "holds"
+    every, figure = QUESTIONS["finetuned_exceeds_every_finetuned_generalist"]
+    judged = judge(every, held, figure)
+    assert judged.verdict == "does not hold", judged.numbers
+    assert len(judged.details) == 2 * len(REMEDE)
+    assert {detail["level"] for detail in judged.details} == {1 - 0.05 / (2 * len(REMEDE))}
+    assert "deepseek-70b-lora" in judged.numbers
+
+
+def test_a_generalist_that_the_profile_asks_for_is_missed(tmp_path: Path) -> None:
+    plan: Plan = {"ours/joint": GOOD, "llama-3.2-1b/joint": NOTHING}
+    question, figure = QUESTIONS["finetuned_exceeds_every_finetuned_generalist"]
+    assert judge(question, studied(tmp_path, plan, bases=FOLDERS), figure).verdict == "holds"
+    held = studied(tmp_path, plan, bases=FOLDERS, missing=["joint_evaluation/deepseek-70b-lora"])
+    assert judge(question, held, figure).verdict == "cannot tell"
+
+
+@pytest.mark.parametrize("name", ["clinical_base_is_better_with_few_labels", "clinical_base_needs_fewer_labels"])
+def test_few_labels_are_compared_with_every_generalist_that_has_few(name: str, tmp_path: Path) -> None:
+    plan: Plan = {
+        "scaled:ours/1000/100/10": 1.6,
+        "scaled:ours/1000/900/all": GOOD,
+        "scaled:llama-3.2-1b/1000/100/10": NOTHING,
+        "scaled:llama-3.2-1b/1000/900/all": NOTHING,
+    }
+    question, figure = QUESTIONS[name]
+    assert judge(question, studied(tmp_path, plan, bases=FOLDERS), figure).verdict == "holds"
+    better: Plan = {"scaled:deepseek-70b-lora/9/100/10": GOOD, "scaled:deepseek-70b-lora/9/900/all": GOOD}
+    judged = judge(question, studied(tmp_path, {**plan, **better}, bases=FOLDERS), figure)
+    assert judged.verdict == "does not hold", judged.numbers
+
+
+def test_no_statement_says_of_a_folder_that_it_read_web_text_alone() -> None:
+    for claim in CLAIMS:
+        assert "web-only" not in claim.statement
+        assert "read web text alone" not in claim.statement
+
+
+SIZES = (
+    Base(name="large_older", corpora=frozenset({"notes"}), num_parameters=1_000_000, shape=LARGE),
+    Base(name="large_newer", corpora=frozenset({"notes_plus"}), num_parameters=1_000_000, shape=LARGE),
+    Base(name="small_older", corpora=frozenset({"notes"}), num_parameters=100_000, shape=SMALL),
+    Base(name="small_newer", corpora=frozenset({"notes_plus"}), num_parameters=100_000, shape=SMALL),
+)
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "helps", "more"),
+    [
+        ((BAD, GOOD), (GOOD, BAD), "holds", "holds"),
+        ((BAD, GOOD), (BAD, BAD), "holds", "holds"),
+        ((BAD, GOOD), (NOTHING, 5.0), "holds", "does not hold"),
+        ((GOOD, BAD), (BAD, GOOD), "does not hold", "does not hold"),
+        ((BAD, BAD), (BAD, BAD), "cannot tell", "cannot tell"),
+    ],
+)
+def test_more_recent_text_is_asked_of_the_largest(
+    large: tuple[float, float], small: tuple[float, float], helps: str, more: str, tmp_path: Path
+) -> None:
+    """The paper's 1B gains by Notes+ and its 100M does not: that the small one gains nothing is part of the finding."""
+    signals = dict(zip(("large_older", "large_newer", "small_older", "small_newer"), (*large, *small), strict=True))
+    held = studied(tmp_path, {f"{name}/joint": signal for name, signal in signals.items()}, bases=SIZES)
+    for name, verdict in (("recent_clinical_text_helps", helps), ("larger_gains_more_from_recent_text", more)):
+        question, figure = QUESTIONS[name]
+        judged = judge(question, held, figure)
+        assert judged.verdict == verdict, judged.numbers
+
+
+def test_one_size_says_nothing_of_which_gains_more(tmp_path: Path) -> None:
+    plan: Plan = {"large_older/joint": BAD, "large_newer/joint": GOOD}
+    question, figure = QUESTIONS["larger_gains_more_from_recent_text"]
+    for bases in (SIZES, SIZES[:2]):
+        assert judge(question, studied(tmp_path, plan, bases=bases), figure).verdict == "cannot tell"
