@@ -13,7 +13,7 @@ from lang1_assets.ops.report.cards import card_html
 from lang1_assets.ops.report.study_data import Memorized
 from lang1_assets.ops.report.study_sections import VERDICTS, by_heart, comparison
 from lang1_assets.ops.study.names import STUDY_NAMES
-from lang1_assets.ops.study.studies import CLAIMS
+from lang1_assets.ops.study.studies import ANALYSES, CLAIMS, STUDIES
 from tests.ops.report.reading import content_width, needs_browser, printed_pages, read
 from tests.ops.report.sample import EVIL, sample_report, sample_with_studies
 from tests.ops.study.sample import TASKS, figure_of, point
@@ -70,6 +70,16 @@ def test_every_claim_has_words_for_one_line():
     assert set(BRIEFS) == {claim.name for claim in CLAIMS}
     assert max(len(brief) for brief in BRIEFS.values()) <= 40
     assert len(set(BRIEFS.values())) == len(BRIEFS)
+
+
+def test_a_line_says_of_how_many_a_claim_is():
+    """A claim about all but one, three, or one of several numbers says less than its subject alone would."""
+    words = {9: "all but one", 3: "3", 1: ("one", "Some")}
+    for question in (question for study in (*STUDIES, *ANALYSES) for question in study.questions):
+        needed = question.needed(10)
+        if needed != 10:
+            said = words[needed]
+            assert any(word in BRIEFS[question.claim.name] for word in ((said,) if isinstance(said, str) else said))
 
 
 def test_a_region_is_told_in_words():
