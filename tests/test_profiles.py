@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from lang1_assets import families
 from lang1_assets.ops.model import ModelShape, build_model
+from lang1_assets.ops.study import ablations, roles
+from lang1_assets.ops.study.cells import Base, Studied
 from lang1_assets.settings import Settings, load_settings
 
 FAMILY = ("lang1-100m", "lang1-1b", "lang1-7b")
@@ -157,3 +160,64 @@ def test_table_1_and_its_controls_are_the_variants_of_the_family() -> None:
     assert controls == {f"{size}-random" for size in FAMILY}
     # "Lang1-1B" without a suffix is the mixture of both (5.3.1): the one that the demo trains.
     assert all(load_settings(size).main_variant == f"{size}-notesplus-webtexts" for size in FAMILY)
+
+
+def test_one_profile_holds_tables_1_and_2_and_what_the_studies_compare() -> None:
+    """Of one size alone, claims about sizes, architectures and generalists could never be told."""
+    whole = load_settings("lang1-paper")
+    for size in FAMILY:
+        alone = load_settings(size)
+        for key, variant in alone.variants.items():
+            if not variant.random_weights:
+                assert whole.variants[key].mixture == variant.mixture
+                assert whole.shape_of(key) == alone.shape_of(key)
+                assert whole.pretrain_of(key) == alone.pretrain_of(key)
+    assert whole.main_variant == "lang1-1b-notesplus-webtexts"
+    assert {key for key, variant in whole.variants.items() if variant.folder} == {
+        "llama-3-2-1b",
+        "llama-2-7b",
+        "deepseek-r1-distill-llama-70b",
+    }
+    assert whole.lora_of("deepseek-r1-distill-llama-70b") is not None
+    bases = [
+        Base(
+            name=key,
+            corpora=frozenset(variant.mixture),
+            architecture=variant.architecture,
+            is_random=variant.random_weights,
+            is_from_folder=variant.folder is not None,
+            num_parameters=None if variant.folder else rough_size(whole.shape_of(key)),
+            shape="" if variant.folder else whole.shape_of(key).model_dump_json(),
+        )
+        for key, variant in whole.variants.items()
+    ]
+    missing = [name for family in families.FAMILIES.values() for name in family.expected(whole)]
+    held = Studied(
+        cells=[],
+        bases=bases,
+        split="temporal_2024",
+        test_splits=(),
+        scaled_task="readmission",
+        num_resamples=1,
+        seed=1,
+        missing=missing,
+    )
+    generalists = {"llama-3-2-1b", "lang1-1b-webtexts"}
+    assert {base.name for base in roles.finetuned_generalists_of(held)} == {
+        *generalists,
+        "deepseek-r1-distill-llama-70b",
+    }
+    assert {base.name for base in roles.scaled_generalists_of(held)} == {"llama-3-2-1b", "llama-2-7b"}
+    assert len(list(roles.size_pairs(held))) == 5
+    assert [older.name for older, _ in ablations.decoders_by_years(held)] == ["lang1-1b-notes", "lang1-100m-notes"]
+    (pair,) = roles.architecture_pairs(held)
+    assert [base.name for base in pair] == ["lang1-100m-encoder-notes", "lang1-100m-notes"]
+    untrained = roles.untrained_of(held)
+    assert untrained is not None
+    assert untrained.name in whole.study.scaled
+    # Another hospital is the reader's to name.
+    assert [name for name in families.READ_BY if not families.can_be_made(whole, name)] == ["other_hospital"]
+
+
+def rough_size(shape: Any) -> int:
+    return int(shape.hidden_size**2 * shape.num_hidden_layers)
