@@ -18,7 +18,7 @@ from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
-from lang1_assets.resources.tracking import Tracking, registered_name
+from lang1_assets.resources.tracking import FINETUNED_TAG, Tracking, registered_name
 from lang1_assets.settings import Settings
 from lang1_assets.supplied import require_decoder
 from lang1_assets.trained import Services
@@ -137,6 +137,7 @@ def register(settings: Settings, tracking: Tracking, artifact: Artifact, recipe:
         {
             "fingerprint": artifact.fingerprint,
             "recipe": recipe,
+            FINETUNED_TAG: artifact.created,
             "variant": key,
             "checkpoint": summary["checkpoint"],
             "auroc_micro/all/val": f"{summary['best_val_micro_auroc']:.4f}",

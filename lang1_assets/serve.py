@@ -169,14 +169,12 @@ def record_decisions(
             told = {"decision": decision["decision"], "decision.reason": decision["reason"]}
             told |= {"decision.against": decision["against"]} if decision["against"] else {}
             tracking.tag_version(model_name, version, told)
-    serving = tracking.find_version(model_name, artifact.summary["fingerprint"])
+    serving = tracking.put_in_service(model_name, artifact.summary["fingerprint"], artifact.path / "model")
     if serving is None:
         context.log.warning(
             f"{artifact.summary['variant']} serves, but MLflow does not know it as {model_name}: materialize "
             f"'finetuned_{artifact.summary['recipe']}' for it once more to register it"
         )
-    else:
-        tracking.put_in_service(model_name, serving)
     return serving
 
 

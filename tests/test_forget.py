@@ -92,13 +92,24 @@ def test_without_a_key_that_can_be_read_nothing_begins(
     assert home.told([PERSON])[PERSON]
 
 
-def test_what_is_registered_again_is_the_candidate_again(home: Home, tracking: Tracking) -> None:
+def test_the_candidate_is_what_was_finetuned_last(home: Home, tracking: Tracking) -> None:
     client = MlflowClient(tracking.tracking_uri)
     run_id = client.create_run("0").info.run_id
-    first, second = (tracking.register("ours", home.folder, run_id, {"fingerprint": name}) for name in ("a", "b"))
-    assert str(client.get_model_version_by_alias("ours", "candidate").version) == second
-    assert tracking.register("ours", home.folder, run_id, {"fingerprint": "a"}) == first
-    assert str(client.get_model_version_by_alias("ours", "candidate").version) == first
+
+    def register(fingerprint: str, finetuned: str) -> tuple[str, str]:
+        tags = {"fingerprint": fingerprint, "finetuned": finetuned}
+        version = tracking.register("ours", home.folder, run_id, tags)
+        return version, str(client.get_model_version_by_alias("ours", "candidate").version)
+
+    first, candidate = register("a", "2026-01-01")
+    assert candidate == first
+    second, candidate = register("b", "2026-01-02")
+    assert candidate == second
+    # Materialized once more and reused: nothing was finetuned.
+    assert register("a", "2026-01-01") == (first, second)
+    # Finetuned once more by settings of before.
+    assert register("a", "2026-01-03") == (first, first)
+    assert register("b", "2026-01-02") == (second, first)
 
 
 def test_a_registry_that_does_not_answer_leaves_the_request_to_be_completed(

@@ -51,7 +51,7 @@ class Hospital:
         )
         client = self.tracking._client()
         run = client.create_run("0").info.run_id
-        tags = {"fingerprint": model.fingerprint, "variant": variant}
+        tags = {"fingerprint": model.fingerprint, "variant": variant, "finetuned": model.created}
         self.tracking.register(registered_name("tiny", recipe), model.path / "model", run, tags)
         if evaluate:
             self.evaluate(variant, skill, seed, recipe=recipe)
@@ -97,6 +97,18 @@ class Hospital:
         return dict(max(found, key=lambda version: int(version.version)).tags)
 
     @property
+    def versions(self) -> list[Any]:
+        """The oldest first."""
+        found = self.tracking._client().search_model_versions(f"name = '{MODEL}'")
+        return sorted(found, key=lambda version: int(version.version))
+
+    @property
+    def weights_by_alias(self) -> str:
+        """What somebody loads who asks MLflow for the model in service."""
+        version = self.tracking._client().get_model_version_by_alias(MODEL, "in_service")
+        return (Path(version.source) / "weights").read_text()
+
+    @property
     def alias(self) -> str:
         return str(self.tracking._client().get_model_version_by_alias(MODEL, "in_service").tags["variant"])
 
@@ -113,7 +125,8 @@ def test_the_first_one_is_the_best_on_validation(hospital: Hospital) -> None:
     assert (hospital.serving, hospital.alias) == (SECOND, SECOND)
     assert hospital.decisions == {SECOND: succession.FIRST, FIRST: succession.UNDECIDED}
     assert "the best on validation (0.800)" in shown["decisions"]
-    assert shown["registered_as"] == f"{MODEL} version 2"
+    # Third, after both candidates: that of the copy that serves.
+    assert shown["registered_as"] == f"{MODEL} version 3"
 
 
 def test_even_the_first_one_is_not_chosen_by_validation_alone(hospital: Hospital) -> None:
@@ -177,12 +190,40 @@ def test_what_serves_outlives_a_worse_one_of_the_same_variant(hospital: Hospital
     hospital.decide()
     assert hospital.decisions == {FIRST: succession.WORSE}
     assert hospital.weights == f"{FIRST} 2.0 1"
-    in_service = hospital.tracking._client().get_model_version_by_alias(MODEL, "in_service")
-    assert str(in_service.version) == "1"
+    assert hospital.weights_by_alias == f"{FIRST} 2.0 1"
     # And from there it still goes on.
     hospital.finetune(FIRST, 4.0, seed=6)
     hospital.decide()
-    assert hospital.weights == f"{FIRST} 4.0 6"
+    assert hospital.weights == hospital.weights_by_alias == f"{FIRST} 4.0 6"
+
+
+def test_the_alias_leads_to_the_weights_that_serve_before_the_next_decision_too(hospital: Hospital) -> None:
+    hospital.finetune(FIRST, 2.0)
+    hospital.decide()
+    hospital.finetune(FIRST, 0.2, val=0.99, seed=5)
+    assert hospital.weights_by_alias == f"{FIRST} 2.0 1"
+    hospital.decide()
+    before = len(hospital.versions)
+    hospital.decide()
+    assert len(hospital.versions) == before
+    assert hospital.weights_by_alias == f"{FIRST} 2.0 1"
+    # What was finetuned last is the candidate, not the copy that serves.
+    candidate = hospital.tracking._client().get_model_version_by_alias(MODEL, "candidate")
+    assert Path(candidate.source) == hospital.store.get(f"finetuned_joint/{FIRST}").path / "model"
+
+
+def test_the_version_that_serves_says_what_its_original_says(hospital: Hospital) -> None:
+    hospital.finetune(FIRST, 2.0)
+    hospital.decide()
+    client = hospital.tracking._client()
+    original, kept = hospital.versions
+    assert {**original.tags, "kept": "true"} == kept.tags
+    assert (kept.run_id, kept.version) == (
+        original.run_id,
+        client.get_model_version_by_alias(MODEL, "in_service").version,
+    )
+    hospital.tracking.attach_card(MODEL, str(original.version), original.run_id, "the card", [])
+    assert [version.description for version in hospital.versions] == ["the card"] * 2
 
 
 def test_one_that_can_no_longer_be_compared_is_replaced(hospital: Hospital) -> None:
@@ -223,7 +264,7 @@ def test_each_recipe_has_a_model_in_service_of_its_own(hospital: Hospital) -> No
     assert hospital.serving == FIRST
     found = hospital.store.get("model_in_service/mortality").summary
     assert (found["variant"], found["recipe"]) == (SECOND, "mortality")
-    assert shown["registered_as"] == f"{registered_name('tiny', 'mortality')} version 1"
+    assert shown["registered_as"] == f"{registered_name('tiny', 'mortality')} version 2"
     assert hospital.alias == FIRST
 
 

@@ -260,7 +260,9 @@ def test_runs_are_in_mlflow_with_datasets_and_aliases(undisturbed: tuple[Path, s
         "web_text_source",
         *(f"{task}_examples" for task in TASKS),
     }
-    assert int(client.get_model_version_by_alias("mini-joint", "in_service").version) == 1
+    serving = client.get_model_version_by_alias("mini-joint", "in_service")
+    assert serving.source.endswith("model_in_service/joint/model")
+    assert serving.tags["fingerprint"] == client.get_model_version("mini-joint", "1").tags["fingerprint"]
 
 
 def test_a_second_run_reuses_everything(undisturbed: tuple[Path, str]) -> None:

@@ -28,12 +28,18 @@ from lang1_assets.resources.tracked_run import MAX_PARAM_CHARACTERS, TrackedRun,
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 RUN_ID_FILE = "mlflow_run_id"
 CANDIDATE_ALIAS = "candidate"
 IN_SERVICE_ALIAS = "in_service"
+FINETUNED_TAG = "finetuned"
+"""On a version: when its model was made."""
+KEPT_TAG = "kept"
+"""On a version of the copy that serves."""
 SYNTHETIC = "Synthetic data: the embedded hospital. No number here is about real patients."
 MAX_RUNS = 1_000
+MAX_VERSIONS = 10_000
 
 
 class Tracking(dg.ConfigurableResource):
@@ -119,9 +125,10 @@ class Tracking(dg.ConfigurableResource):
         Model(signature=signature).save(str(folder / "MLmodel"))
 
     def register(self, model_name: str, folder: Path, run_id: str, tags: Mapping[str, str]) -> str:
-        """A version of a registered model, with the alias `candidate` from now on; its number.
+        """A version of a registered model; its number. The alias `candidate` is on the version that was finetuned last.
 
-        What is registered already, by the fingerprint in `tags`, has the version it has.
+        What is registered already, by the fingerprint in `tags`, has the version it has. When each was finetuned is the tag
+        `FINETUNED_TAG`: a model that is made again by settings of before is the last one again, one that is looked at again is not.
         """
         client = self._client()
         if not client.search_registered_models(f"name = '{model_name}'"):
@@ -130,15 +137,18 @@ class Tracking(dg.ConfigurableResource):
         if version is None:
             made = client.create_model_version(model_name, source=str(folder), run_id=run_id, tags=dict(tags))
             version = str(made.version)
-        client.set_registered_model_alias(model_name, CANDIDATE_ALIAS, version)
+        elif FINETUNED_TAG in tags:
+            self.tag_version(model_name, version, {FINETUNED_TAG: tags[FINETUNED_TAG]})
+        others = (known for known in _versions(client, model_name) if str(known.version) != version)
+        last = max((known.tags.get(FINETUNED_TAG, "") for known in others if KEPT_TAG not in known.tags), default="")
+        if tags.get(FINETUNED_TAG, "") >= last:
+            client.set_registered_model_alias(model_name, CANDIDATE_ALIAS, version)
         return version
 
     def find_version(self, model_name: str, fingerprint: str) -> str | None:
-        """The version that was registered for an artifact; None where this tracking database knows none."""
-        for known in self._client().search_model_versions(f"name = '{model_name}'"):
-            if known.tags.get("fingerprint") == fingerprint:
-                return str(known.version)
-        return None
+        """The version that a finetuning registered for its artifact; None where this tracking database knows none."""
+        found = _registered(self._client(), model_name, fingerprint)
+        return None if found is None else str(found.version)
 
     def tag_version(self, model_name: str, version: str, tags: Mapping[str, str]) -> None:
         client = self._client()
@@ -146,14 +156,47 @@ class Tracking(dg.ConfigurableResource):
             client.set_model_version_tag(model_name, version, key, value[:MAX_PARAM_CHARACTERS])
 
     def attach_card(self, model_name: str, version: str, run_id: str, description: str, files: Sequence[Path]) -> None:
-        """A short description on the version's page, and the files on the page of its run."""
+        """A short description on the version's page, and on that of its copy that serves; the files on the page of its run."""
         client = self._client()
         client.update_model_version(model_name, version, description)
+        fingerprint = client.get_model_version(model_name, version).tags.get("fingerprint")
+        for known in _versions(client, model_name):
+            if KEPT_TAG in known.tags and known.tags.get("fingerprint") == fingerprint:
+                client.update_model_version(model_name, known.version, description)
         for file in files:
             client.log_artifact(run_id, str(file), "model_card")
 
-    def put_in_service(self, model_name: str, version: str) -> None:
-        self._client().set_registered_model_alias(model_name, IN_SERVICE_ALIAS, version)
+    def put_in_service(self, model_name: str, fingerprint: str, kept: Path) -> str | None:
+        """The alias `in_service` to a version of the copy that serves; its number.
+
+        Not to the version that its finetuning registered: where that one's source was, the next finetuning writes its model.
+
+        Args:
+            kept: the folder of the copy; it bears all that its original's version is tagged with.
+
+        Returns:
+            None where this tracking database knows no version of the model.
+        """
+        client = self._client()
+        original = _registered(client, model_name, fingerprint)
+        if original is None:
+            return None
+        tags = {**original.tags, KEPT_TAG: "true"}
+        known = [
+            str(one.version)
+            for one in _versions(client, model_name)
+            if KEPT_TAG in one.tags and (one.tags.get("fingerprint"), one.source) == (fingerprint, str(kept))
+        ]
+        if known:
+            version = known[0]
+            self.tag_version(model_name, version, tags)
+        else:
+            made = client.create_model_version(model_name, source=str(kept), run_id=original.run_id, tags=tags)
+            version = str(made.version)
+        if original.description:
+            client.update_model_version(model_name, version, original.description)
+        client.set_registered_model_alias(model_name, IN_SERVICE_ALIAS, version)
+        return version
 
     def _client(self) -> MlflowClient:
         from mlflow import MlflowClient
@@ -271,6 +314,15 @@ class Tracking(dg.ConfigurableResource):
 def registered_name(profile: str, recipe: str) -> str:
     """Models that are for the same use, whatever they were made from, are versions of one registered model."""
     return f"{profile}-{recipe}"
+
+
+def _versions(client: MlflowClient, model_name: str) -> list[ModelVersion]:
+    return list(client.search_model_versions(f"name = '{model_name}'", max_results=MAX_VERSIONS))
+
+
+def _registered(client: MlflowClient, model_name: str, fingerprint: str) -> ModelVersion | None:
+    found = (known for known in _versions(client, model_name) if known.tags.get("fingerprint") == fingerprint)
+    return next((known for known in found if KEPT_TAG not in known.tags), None)
 
 
 def _counts(item: Artifact) -> str:
