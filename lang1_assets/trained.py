@@ -6,6 +6,7 @@ A stage says what its job is; this starts it, follows it and reads what it left.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,11 @@ def train(
         if instead is not None:
             summary = instead(run)
         else:
-            if not is_done(work):
+            if is_done(work):
+                # What nobody took: its step was killed at its end, or another MLflow run is told all of it.
+                on_alerts = partial(services.alerts.send, context, run)
+                services.launcher.hand_on_rest(work, on_metrics=run.log_rows, on_alerts=on_alerts)
+            else:
                 with services.alerts.watch(context, run) as on_alerts:
                     services.launcher.run(
                         context,

@@ -16,7 +16,7 @@ def test_what_fails_after_a_job_does_not_train_again(left: str | None, launches:
     """A retry finds the summary of the job; half of one is none."""
     if left is not None:
         (tmp_path / "summary.json").write_text(left)
-    launched = []
+    launched, handed_on = [], []
 
     @contextmanager
     def tracked(*arguments: Any, **named: Any) -> Any:
@@ -27,11 +27,12 @@ def test_what_fails_after_a_job_does_not_train_again(left: str | None, launches:
         (work / "summary.json").write_text('{"steps": 7}')
 
     services: Any = Services(
-        launcher=SimpleNamespace(run=launch),  # type: ignore[arg-type]
+        launcher=SimpleNamespace(run=launch, hand_on_rest=lambda work, **to: handed_on.append(work)),  # type: ignore[arg-type]
         tracking=SimpleNamespace(run=tracked),  # type: ignore[arg-type]
-        alerts=SimpleNamespace(watch=lambda *arguments: nullcontext()),  # type: ignore[arg-type]
+        alerts=SimpleNamespace(watch=lambda *arguments: nullcontext(), send=print),  # type: ignore[arg-type]
     )
     job = TrainingRun(experiment="e", name="n", module="m", config={}, params={}, inputs=[], num_cpu_ranks=1)
     context: Any = None
     assert train(context, load_settings("tiny"), services, job, tmp_path)["steps"] == 7
-    assert len(launched) == launches
+    # What it had written down and nobody took is taken now.
+    assert (len(launched), len(handed_on)) == (launches, 1 - launches)

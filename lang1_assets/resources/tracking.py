@@ -40,6 +40,8 @@ KEPT_TAG = "kept"
 SYNTHETIC = "Synthetic data: the embedded hospital. No number here is about real patients."
 MAX_RUNS = 1_000
 MAX_VERSIONS = 10_000
+NOT_THERE = "RESOURCE_DOES_NOT_EXIST"
+"""MLflow's word for it."""
 
 
 class Tracking(dg.ConfigurableResource):
@@ -241,20 +243,22 @@ class Tracking(dg.ConfigurableResource):
     def _resume_or_create(
         client: MlflowClient, experiment_id: str, name: str, work: Path, tags: Mapping[str, str]
     ) -> str:
-        from mlflow.exceptions import MlflowException
+        """The run that `work` names, of which a call that fails is no reason to begin another; a new one where it is gone.
 
+        Raises:
+            MlflowException: the tracking server or its database does not answer.
+        """
         kept = work / RUN_ID_FILE
-        if kept.exists():
-            run_id = kept.read_text()
-            try:
-                # Tags first: a run that is running and bears the name of a Dagster run that has ended is taken for a dead one.
-                for key, value in tags.items():
-                    client.set_tag(run_id, key, value)
-                client.update_run(run_id, status="RUNNING")
-                return run_id
-            except MlflowException:
-                # The tracking database was removed or replaced since.
-                kept.unlink()
+        run_id = kept.read_text() if kept.exists() else ""
+        if run_id and _is_there(client, run_id):
+            # Tags first: a run that is running and bears the name of a Dagster run that has ended is taken for a dead one.
+            for key, value in tags.items():
+                client.set_tag(run_id, key, value)
+            client.update_run(run_id, status="RUNNING")
+            return run_id
+        # What a job wrote down was told to the run that is gone: the new one is told all of it.
+        for read in work.glob("*.jsonl.read"):
+            read.unlink()
         run_id = client.create_run(experiment_id, run_name=name, tags=dict(tags)).info.run_id
         kept.write_text(run_id)
         return run_id
@@ -314,6 +318,20 @@ class Tracking(dg.ConfigurableResource):
 def registered_name(profile: str, recipe: str) -> str:
     """Models that are for the same use, whatever they were made from, are versions of one registered model."""
     return f"{profile}-{recipe}"
+
+
+def _is_there(client: MlflowClient, run_id: str) -> bool:
+    """False where the tracking database was removed or replaced since, or somebody has deleted the run."""
+    from mlflow.entities import LifecycleStage
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != NOT_THERE:
+            raise
+        return False
+    return bool(run.info.lifecycle_stage == LifecycleStage.ACTIVE)
 
 
 def _versions(client: MlflowClient, model_name: str) -> list[ModelVersion]:

@@ -9,6 +9,8 @@ import dagster as dg
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
 from lang1_assets.resources.comparisons import NOTE_TAG, VIEW_TAG
 from lang1_assets.resources.store import Artifact
@@ -155,6 +157,49 @@ def test_a_job_that_goes_on_finds_its_monitor_again(tracking: Tracking, client: 
     assert monitor.info.status == "FINISHED"
     assert set(monitor.data.metrics) == {"auroc/mortality/val", "accuracy/comprehension"}
     assert len(runs_of(client, "pretrain")) == 2
+
+
+def test_a_call_that_fails_begins_no_other_run(
+    tracking: Tracking, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    materialize(tracking, work, stopped)
+    (first,) = runs_of(client, "evaluate")
+
+    def down(*arguments: Any) -> None:
+        raise MlflowException("the database is locked", error_code=TEMPORARILY_UNAVAILABLE)
+
+    for call in ("get_run", "set_tag"):
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, call, down)
+            assert not materialize(tracking, work).success
+    assert (work / "mlflow_run_id").read_text() == first.info.run_id
+    assert materialize(tracking, work).success
+    (run,) = runs_of(client, "evaluate")
+    assert run.info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("gone", ["replaced", "deleted", "never written down"])
+def test_a_run_that_is_gone_is_begun_again_and_told_everything(
+    gone: str, tracking: Tracking, client: MlflowClient, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    materialize(tracking, work, stopped)
+    kept = work / "mlflow_run_id"
+    earlier = kept.read_text()
+    for name in ("metrics.jsonl.read", "alerts.jsonl.read"):
+        (work / name).write_text("100")
+    if gone == "deleted":
+        client.delete_run(earlier)
+    else:
+        kept.write_text("ab" * 16 if gone == "replaced" else "")
+    assert materialize(tracking, work).success
+    assert kept.read_text() not in ("", earlier, "ab" * 16)
+    assert not list(work.glob("*.read"))
+
+
+def stopped(run: Any) -> None:
+    raise ValueError
 
 
 def test_what_it_read_is_logged_with_counts(tracking: Tracking, client: MlflowClient, tmp_path: Path) -> None:

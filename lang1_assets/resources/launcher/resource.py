@@ -104,6 +104,18 @@ class TrainingLauncher(dg.ConfigurableResource):
                 f"from its last checkpoint. The end of {work / LOG_FILE}:\n{tail(work / LOG_FILE)}"
             )
 
+    @staticmethod
+    def hand_on_rest(work: Path, *, on_metrics: OnMetrics, on_alerts: OnMetrics = ignored) -> None:
+        """What a job that is over wrote down and nobody took.
+
+        Raises:
+            dagster.Failure: from what is kept it cannot be told which rows were handed on.
+        """
+        try:
+            hand_on([(MetricsReader(work / METRICS_FILE), on_metrics), (MetricsReader(work / ALERTS_FILE), on_alerts)])
+        except LaunchError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+
     def _start(
         self,
         module: str,
