@@ -16,11 +16,10 @@ from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import RECIPES, Settings
 from lang1_assets.supplied import example_files, examples_to_score, require_decoder
-from lang1_assets.trained import checkpoint_folder, context_length_of
+from lang1_assets.trained import checkpoint_folder, context_length_of, encoder_code
 
 GROUP = "evaluate"
 ZERO_SHOT = "zero_shot"
-ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -80,7 +79,7 @@ def evaluation(settings: Settings, mode: str) -> dg.AssetsDefinition:
                     **scored.prompt_parameters(settings, context_length_of(settings, key)),
                     "headline_split": settings.cohorts.headline_split,
                 },
-                code=[ENCODER_CODE] if settings.variants[key].architecture == "encoder" else [],
+                code=encoder_code(settings, key),
             ),
             examples=examples,
             inputs=[model],

@@ -23,10 +23,9 @@ from lang1_assets.resources.store import Artifact, ArtifactStore, source_hash
 from lang1_assets.resources.tracked_run import TrackedRun
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
-from lang1_assets.trained import context_length_of
+from lang1_assets.trained import ENCODER_CODE, context_length_of
 
 GROUP = "operate"
-ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 def build_assets(settings: Settings) -> list[Any]:

@@ -17,7 +17,7 @@ from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 from lang1_assets.supplied import example_files, questions_file, supplied_examples
-from lang1_assets.trained import Services, TrainingRun, train
+from lang1_assets.trained import Services, TrainingRun, encoder_code, train
 from lang1_assets.untrained import folder_listing, untrained
 
 GROUP = "pretrain"
@@ -41,10 +41,6 @@ CODE = [
     "lang1_assets.ops.mixture",
     "lang1_assets.ops.shards",
 ]
-ENCODER_CODE = "lang1_assets.ops.encoder"
-"""For an encoder besides."""
-
-
 STARTING_CHECKPOINT = "starting_checkpoint"
 
 
@@ -138,7 +134,7 @@ def pretrained_model(settings: Settings) -> dg.AssetsDefinition:
                 "folder": folder_listing(settings.variants[key]),
                 "seed": settings.seed,
             },
-            code=[*CODE, *([ENCODER_CODE] if is_encoder(settings, key) else [])],
+            code=[*CODE, *encoder_code(settings, key)],
             goes_on_over_new_code=True,
             on_wait=context.log.warning,
         )

@@ -17,11 +17,10 @@ from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 from lang1_assets.supplied import example_files, examples_to_score
-from lang1_assets.trained import Services, context_length_of, tokens_of
+from lang1_assets.trained import Services, context_length_of, encoder_code, tokens_of
 
 GROUP = "study"
 ALL = "all"
-ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +199,7 @@ def evaluate_scaled(
             score=score,
             hashes=lambda: scored.folder_hashes(folder),
             parameters=scored.prompt_parameters(settings, context_length),
-            code=[ENCODER_CODE] if settings.variants[key].architecture == "encoder" else [],
+            code=encoder_code(settings, key),
             facts={
                 "pretrain_tokens": model.summary["pretrain_tokens"],
                 "finetune_tokens": model.summary["tokens_seen"],

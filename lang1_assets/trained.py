@@ -21,6 +21,7 @@ from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings
 
 SUMMARY_FILE = "summary.json"
+ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,11 @@ def context_length_of(settings: Settings, variant: str) -> int:
         return length
     published = json.loads((folder / "config.json").read_text())
     return min(length, int(published.get("max_position_embeddings") or published.get("n_positions") or length))
+
+
+def encoder_code(settings: Settings, variant: str) -> list[str]:
+    """What an encoder's artifacts depend on besides."""
+    return [ENCODER_CODE] if settings.variants[variant].architecture == "encoder" else []
 
 
 def checkpoint_folder(base: Artifact, checkpoint: str | None = None) -> Path:

@@ -15,14 +15,13 @@ from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, load_settings
 from lang1_assets.settings.study import ELSEWHERE_RECIPES, ELSEWHERE_TASKS
-from lang1_assets.trained import checkpoint_folder, context_length_of
+from lang1_assets.trained import checkpoint_folder, context_length_of, encoder_code
 
 GROUP = "elsewhere"
 EVALUATION = "elsewhere_evaluation"
 ZERO_SHOT = "zero_shot"
 RECIPES = ("joint", *ELSEWHERE_TASKS, *ELSEWHERE_RECIPES)
 SPLIT = "test"
-ENCODER_CODE = "lang1_assets.ops.encoder"
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -117,7 +116,7 @@ def score_one(
             score=score,
             hashes=lambda: scored.folder_hashes(folder),
             parameters=scored.prompt_parameters(settings, length),
-            code=[ENCODER_CODE] if settings.variants[key].architecture == "encoder" else [],
+            code=encoder_code(settings, key),
             part="elsewhere",
             is_elsewhere=True,
         ),
