@@ -69,17 +69,18 @@ def data_efficiency_figures(studied: Studied) -> tuple[Figure, ...]:
 
 
 def line_of(cell: Cell) -> str:
-    start = "" if cell.pretrain_tokens else "random weights, "
+    start = "random weights, " if cell.pretrain_tokens == 0 else ""
     return f"{start}{'all ' if cell.has_all_notes else ''}{cell.num_notes or 0:,} notes"
 
 
 def pretrained(studied: Studied, base: Base | None) -> list[Cell]:
+    """Without a model made elsewhere, whose tokens nobody knows: it has no place on an axis of them."""
     return [cell for cell in studied.scaled(base) if cell.pretrain_tokens]
 
 
 def from_random_weights(studied: Studied) -> list[Cell]:
     """The control's; where it was not finetuned at scale, those of our own trajectory's first checkpoint, before any token."""
-    own = [cell for cell in studied.scaled(studied.ours) if not cell.pretrain_tokens]
+    own = [cell for cell in studied.scaled(studied.ours) if cell.pretrain_tokens == 0]
     return studied.scaled(untrained_of(studied)) or own
 
 

@@ -1,10 +1,12 @@
 """The figure of each study, from planted cells: which points, from which artifact, and what could not be measured."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lang1_assets.ops.study import ablations, comparisons, other_hospital, scaling, temporal_decay, transfer
+from lang1_assets.ops.study.evidence import Lacking
 from lang1_assets.ops.study.figure import Figure, read_figures, write_figures
 from lang1_assets.ops.tasks import REMEDE, TASKS
 from tests.ops.study.planted import BAD, GOOD, NOTHING, Plan, studied
@@ -90,6 +92,20 @@ def test_without_a_control_the_first_checkpoint_is_the_random_weights(tmp_path: 
     assert [point.series for point in figure.points] == ["all 9,999 notes", "random weights, all 9,999 notes"]
     (found,) = scaling.all_labels(held)
     assert found.verdict == "holds"
+
+
+def test_a_model_of_unknown_tokens_is_nobody_s_random_weights(tmp_path: Path) -> None:
+    """The main variant is a folder, and no control was finetuned at scale."""
+    held = studied(tmp_path, {"scaled:ours/1/100/10": BAD, "scaled:ours/1/200/all": GOOD})
+    held = replace(held, cells=[replace(cell, pretrain_tokens=None) for cell in held.cells])
+    (figure,) = scaling.token_budget_figures(held)
+    assert figure.points == ()
+    assert [scaling.line_of(cell) for cell in held.cells] == ["10 notes", "all 9,999 notes"]
+    (found,) = scaling.all_labels(held)
+    assert isinstance(found, Lacking)
+    # By labelled notes it is compared like any other.
+    (figure,) = scaling.data_efficiency_figures(held)
+    assert {point.series for point in figure.points} == {"ours"}
 
 
 def test_of_each_base_the_last_checkpoint_is_in_the_curve_of_labels(tmp_path: Path) -> None:
