@@ -13,7 +13,15 @@ import numpy as np
 import polars as pl
 from threadpoolctl import threadpool_limits
 
-from lang1_assets.ops.baselines.models import KINDS, Baseline, Trained, best_of, trained_models, vectorizer
+from lang1_assets.ops.baselines.models import (
+    KINDS,
+    MIN_NOTES,
+    Baseline,
+    Trained,
+    best_of,
+    trained_models,
+    vectorizer,
+)
 from lang1_assets.ops.baselines.structured import CATEGORIES, NUMBERS, structured_features
 from lang1_assets.ops.evaluation import prediction_rows
 from lang1_assets.ops.evaluation_record import PromptsUsed, prompts_used, values_sha256
@@ -130,7 +138,7 @@ class TaskModel:
                 "two classes at least. Leave the task out, or widen the development window of its cohort"
             )
         turned = vectorizer(baseline)
-        features = turned.fit_transform(inputs(baseline, train, tables))
+        features = fitted_features(turned, baseline, task, path, inputs(baseline, train, tables))
         seen = (turned.transform(inputs(baseline, val, tables)) if len(val) else features[:0], labels_of(val))
         # Sums by another number of threads differ in their last digits.
         with threadpool_limits(1, user_api="blas"):
@@ -166,6 +174,23 @@ class TaskModel:
             return [text.encode() for text in rows["text"]]
         frame = structured_features(rows, self.tables).drop("note_id")
         return [repr(row).encode() for row in frame.iter_rows()]
+
+
+def fitted_features(turned: Any, baseline: Baseline, task: Task, path: Path, given: Any) -> Any:
+    """The training notes as a matrix.
+
+    Raises:
+        BaselineError: no word is in enough of them.
+    """
+    try:
+        return turned.fit_transform(given)
+    except ValueError as error:
+        if baseline.inputs != "text":
+            raise
+        raise BaselineError(
+            f"{path}: no word is in {MIN_NOTES} of the {len(given)} training notes of {task.name}. Leave the task out, or widen "
+            "the development window of its cohort"
+        ) from error
 
 
 def notes_of(path: Path, split: str) -> pl.DataFrame:

@@ -142,5 +142,25 @@ def test_nothing_to_learn_or_to_score_is_an_error(split: str, words: str, tmp_pa
         scored("structured-logistic", files)
 
 
+@pytest.mark.parametrize("name", ["tfidf-logistic", "tfidf-trees"])
+@pytest.mark.parametrize("words", ["few notes", "no common word"])
+def test_a_task_that_no_word_can_be_learned_of_takes_nothing_from_the_others(
+    name: str, words: str, tmp_path: Path
+) -> None:
+    files = planted(tmp_path, ("mortality", "length_of_stay"))
+    path = files[0]["mortality"]
+    frame = pl.read_parquet(path)
+    train, rest = frame.filter(split="train"), frame.filter(pl.col("split") != "train")
+    if words == "few notes":
+        train = pl.concat([train.filter(label=label).head(2) for label in (0, 1)])
+    else:
+        train = train.with_columns(text=pl.format("word{}", pl.int_range(pl.len())))
+    pl.concat([train, rest]).write_parquet(path)
+    told: list[str] = []
+    found = predict_baseline(name, *files, SPLITS, 1000, 7, told.append)
+    assert [fitted["task"] for fitted in found.fitted] == ["length_of_stay"]
+    assert any(f"no word is in 5 of the {len(train)} training notes of mortality" in line for line in told)
+
+
 def test_every_name_is_a_kind() -> None:
     assert tuple(KINDS) == BASELINES
