@@ -33,6 +33,7 @@ CODE = [
 NOT_LEARNED = {"recipes", "keep_last", "lora", "num_cpu_ranks"}
 """Settings that change nothing of the model, or that a variant has its own of."""
 ELSEWHERE, MATCHED = "elsewhere_", "matched_"
+    "lang1_assets.ops.tokenizer",
 
 
 @dataclass(frozen=True, kw_only=True)
