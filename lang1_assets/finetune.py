@@ -9,6 +9,7 @@ from lang1_assets.finetuned import (
     ELSEWHERE,
     MATCHED,
     Finetuning,
+    better_than_chance,
     build_finetuned,
     examples_artifact,
     tasks_of,
@@ -20,7 +21,7 @@ from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import FINETUNED_TAG, Tracking, registered_name
 from lang1_assets.settings import Settings
-from lang1_assets.supplied import require_decoder
+from lang1_assets.supplied import examples_to_use, require_decoder
 from lang1_assets.trained import Services
 
 GROUP = "finetune"
@@ -59,8 +60,15 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
         key = context.partition_key
         if len(tasks) > 1:
             require_decoder(settings, key, "joint finetuning")
-        held = supplied_examples(context, store, recipe)
+        held = examples_to_use(
+            store,
+            {task: examples_artifact(recipe, task) for task in tasks},
+            "finetune on",
+            "Leave the recipe out of finetune.recipes, or supply what is missing.",
+            say=context.log.warning,
+        )
         there = [store.get(counted_name) for counted_name in counted]
+        max_notes = num_notes_there(there[0]) if there else None
         artifact = build_finetuned(
             context,
             settings,
@@ -73,14 +81,14 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
                 recipe=recipe,
                 base=store.get(f"pretrained_model/{key}"),
                 examples=held,
-                max_notes=num_notes_there(there[0]) if there else None,
+                max_notes=max_notes,
                 others=there,
             ),
         )
         version = register(settings, tracking, artifact, recipe, key)
         return materialized(
             artifact,
-            [better_than_chance(artifact)],
+            [better_than_chance(artifact.summary["best_val_auroc"])],
             mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
             registered_version=version,
             search=search_table(artifact),
@@ -102,29 +110,22 @@ def words(recipe: str) -> str:
 
 
 def num_notes_there(examples: Artifact) -> int:
-    """Labelled training notes of the other hospital."""
+    """Labelled training notes of the other hospital.
+
+    Raises:
+        dg.Failure: it has none.
+    """
     from lang1_assets.ops.elsewhere import matched_train_size
 
-    return matched_train_size(examples.path / "examples.parquet")
-
-
-def supplied_examples(context: dg.AssetExecutionContext, store: ArtifactStore, recipe: str) -> dict[str, Artifact]:
-    """The labelled notes of each task that the source supplies."""
-    found = {task: store.get(examples_artifact(recipe, task)) for task in tasks_of(recipe)}
-    off = {
-        task: artifact.summary["switched_off"]
-        for task, artifact in found.items()
-        if artifact.summary.get("switched_off")
-    }
-    for task, reason in off.items():
-        context.log.warning(f"{task} is left out: {reason}")
-    if len(off) == len(found):
-        reasons = "; ".join(f"{task}: {reason}" for task, reason in off.items())
+    number = matched_train_size(examples.path / "examples.parquet")
+    if number == 0 or examples.summary["switched_off"]:
+        reason = examples.summary["switched_off"] or "none of split 'train' is among its labelled notes"
         raise dg.Failure(
-            f"Nothing to finetune on. {reasons}. Leave the recipe out of finetune.recipes, or supply what is missing.",
+            f"No notes to match: {examples.name} holds no training note of the other hospital ({reason}). Leave the recipe out of "
+            "finetune.recipes, or have the other hospital supply what is missing.",
             allow_retries=False,
         )
-    return {task: artifact for task, artifact in found.items() if task not in off}
+    return number
 
 
 def register(settings: Settings, tracking: Tracking, artifact: Artifact, recipe: str, key: str) -> str:
@@ -136,24 +137,14 @@ def register(settings: Settings, tracking: Tracking, artifact: Artifact, recipe:
         summary["mlflow_run_id"],
         {
             "fingerprint": artifact.fingerprint,
-            "recipe": recipe,
             FINETUNED_TAG: artifact.created,
+            "recipe": recipe,
             "variant": key,
             "checkpoint": summary["checkpoint"],
             "auroc_micro/all/val": f"{summary['best_val_micro_auroc']:.4f}",
             "synthetic": str(settings.is_synthetic).lower(),
             **{f"dataset/{name}": fingerprint for name, fingerprint in artifact.inputs.items()},
         },
-    )
-
-
-def better_than_chance(artifact: Artifact) -> dg.AssetCheckResult:
-    best = artifact.summary["best_val_micro_auroc"]
-    return dg.AssetCheckResult(
-        check_name="better_than_chance",
-        passed=bool(best > 0.5),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"best_validation_micro_auroc": best},
     )
 
 

@@ -1,13 +1,17 @@
 """One finetuned model, whichever asset asks for it: a base, a checkpoint of it, labelled notes (paper 5.4)."""
 
+import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import dagster as dg
 
 from lang1_assets.ops.tasks import OPTION_LETTERS, REMEDE, TASKS
+from lang1_assets.resources.launcher.files import METRICS_FILE
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 from lang1_assets.trained import (
@@ -29,11 +33,14 @@ CODE = [
     "lang1_assets.ops.prompts",
     "lang1_assets.ops.scoring",
     "lang1_assets.ops.tasks",
+    "lang1_assets.ops.tokenizer",
 ]
 NOT_LEARNED = {"recipes", "keep_last", "lora", "num_cpu_ranks"}
 """Settings that change nothing of the model, or that a variant has its own of."""
 ELSEWHERE, MATCHED = "elsewhere_", "matched_"
-    "lang1_assets.ops.tokenizer",
+TRAIN_GROUP, VAL_AUROC = "train", "val/auroc/"
+"""Of a job's rows: the full run's, not a trial's; and what each task's is called."""
+CHANCE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +114,12 @@ def build_finetuned(
             ),
             work,
         )
+        # The job removes it itself, unless it was killed between its summary and that.
+        shutil.rmtree(work / "resume", ignore_errors=True)
         services.tracking.describe_model(work / "model", outputs_of(list(finetuning.examples)))
         return {
             **summary,
+            "best_val_auroc": validation_aurocs(work, summary["best_step"]),
             "variant": variant,
             "recipe": finetuning.recipe,
             "checkpoint": checkpoint,
@@ -132,6 +142,35 @@ def build_finetuned(
         },
         code=CODE,
         on_wait=context.log.warning,
+    )
+
+
+def validation_aurocs(work: Path, step: int) -> dict[str, float]:
+    """AUROC of each task at a step, macro-averaged over its classes; without those whose notes are of one class."""
+    rows = [json.loads(line) for line in (work / METRICS_FILE).read_text().splitlines()]
+    # A run that went on from a checkpoint may have been at the same step before.
+    values: dict[str, float] = {}
+    for row in rows:
+        if row["group"] == TRAIN_GROUP and row["step"] == step:
+            values |= row["values"]
+    return {name.removeprefix(VAL_AUROC): value for name, value in values.items() if name.startswith(VAL_AUROC)}
+
+
+def better_than_chance(aurocs: Mapping[str, float]) -> dg.AssetCheckResult:
+    """The mean of the tasks' AUROCs, each macro-averaged over its classes: a model that knows the classes' shares alone has 0.5.
+
+    Not the micro-average that early stopping goes by: of more than two options the shares alone lift it well above 0.5.
+    """
+    mean = fmean(aurocs.values()) if aurocs else None
+    at_chance = [task for task, value in aurocs.items() if value <= CHANCE]
+    said = f"no better than chance: {', '.join(at_chance)}" if at_chance else None
+    return dg.AssetCheckResult(
+        check_name="better_than_chance",
+        passed=mean is not None and mean > CHANCE,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="the validation notes of every task are of one class" if mean is None else said,
+        metadata={f"validation_auroc_{task}": value for task, value in aurocs.items()}
+        | ({} if mean is None else {"mean_validation_auroc": mean}),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -46,11 +46,34 @@ def examples_to_score(store: ArtifactStore, tasks: Sequence[str]) -> dict[str, A
     Raises:
         dg.Failure: the source supplies none of them.
     """
-    supplied = supplied_examples(store, tasks)
-    if not supplied:
-        reasons = "; ".join(f"{task}: {store.get(f'{task}_examples').summary['switched_off']}" for task in tasks)
-        raise dg.Failure(f"Nothing to evaluate. {reasons}.", allow_retries=False)
-    return supplied
+    return examples_to_use(store, {task: f"{task}_examples" for task in tasks}, "evaluate")
+
+
+def examples_to_use(
+    store: ArtifactStore,
+    names: Mapping[str, str],
+    purpose: str,
+    advice: str = "",
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Artifact]:
+    """As `supplied_examples`, of this hospital or another.
+
+    Args:
+        names: task -> artifact.
+        purpose: in words, for `Nothing to ...`.
+        say: told what is left out, and why.
+
+    Raises:
+        dg.Failure: the source supplies none of them.
+    """
+    found = {task: store.get(name) for task, name in names.items()}
+    off = {task: reason for task, artifact in found.items() if (reason := artifact.summary["switched_off"])}
+    for task, reason in off.items():
+        say(f"{task} is left out: {reason}")
+    if len(off) == len(found):
+        reasons = "; ".join(f"{task}: {reason}" for task, reason in off.items())
+        raise dg.Failure(f"Nothing to {purpose}. {reasons}. {advice}".rstrip(), allow_retries=False)
+    return {task: artifact for task, artifact in found.items() if task not in off}
 
 
 def example_files(examples: dict[str, Artifact]) -> dict[str, Path]:

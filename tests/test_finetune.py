@@ -124,6 +124,11 @@ def test_the_joint_run_has_the_steps_of_five_tasks(joint: Any, bases: ArtifactSt
     assert summary["max_steps"] == 5 * 4
     assert set(summary["train_notes"]) == set(TASKS)
     assert summary["pretrain_tokens"] is None
+    assert set(summary["best_val_auroc"]) == set(TASKS)
+    (check,) = joint.get_asset_check_evaluations()
+    mean = sum(summary["best_val_auroc"].values()) / len(TASKS)
+    assert check.metadata["mean_validation_auroc"].value == pytest.approx(mean)
+    assert check.passed == (mean > 0.5)
     assert summary["tokens_seen"] > summary["examples_seen"]
 
 
@@ -186,6 +191,16 @@ def test_each_number_of_notes_is_finetuned_and_scored(
     assert found["4"]["finetune_tokens"] > 0
     rows = json.loads((bases.path(f"scaled_evaluation/{RANDOM}/{checkpoint}/4") / "rows.json").read_text())
     assert {(row["task"], row["split"]) for row in rows} == {("mortality", "temporal_2024")}
+
+
+def test_of_a_folder_nobody_knows_the_tokens(
+    settings: Settings, resources: dict[str, Any], bases: ArtifactStore
+) -> None:
+    """They are not 0 in either table."""
+    for name, label in (("scaled_model", "models"), ("scaled_evaluation", "auroc")):
+        done = made(settings, resources, scale, name, FOLDER)
+        table = done.asset_materializations_for_node(name)[0].metadata[label].value
+        assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == ["| unknown"] * 3
 
 
 def test_a_folder_is_scored_with_its_own_tokenizer(
