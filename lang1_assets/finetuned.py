@@ -114,8 +114,9 @@ def build_finetuned(
             ),
             work,
         )
-        # The job removes it itself, unless it was killed between its summary and that.
-        shutil.rmtree(work / "resume", ignore_errors=True)
+        # The job removes them itself, unless it was killed between its summary and that.
+        for leftover in ("resume", "best"):
+            shutil.rmtree(work / leftover, ignore_errors=True)
         services.tracking.describe_model(work / "model", outputs_of(list(finetuning.examples)))
         return {
             **summary,

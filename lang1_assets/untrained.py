@@ -26,17 +26,17 @@ def untrained(variant: Variant, config: dict[str, Any], work: Path) -> Callable[
 
 def take_folder(folder: Path, work: Path) -> dict[str, Any]:
     """A model made elsewhere as a trajectory of one checkpoint: linked, never copied; its tokens are not known (M36)."""
-    from lang1_assets.ops.outside_models import open_folder
+    from lang1_assets.ops.outside_models import num_parameters
 
     target = work / "trajectory" / ONLY_CHECKPOINT
-    # Opened once, so that what cannot be used is known before anything waits for it.
-    num_parameters = open_folder(folder).num_parameters()
+    # Looked at once, so that what cannot be used is known before anything waits for it.
+    number = num_parameters(folder)
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(folder.iterdir()):
         if file.is_file():
             link_or_copy(file, target / file.name)
     return {
-        "num_parameters": num_parameters,
+        "num_parameters": number,
         "steps": 0,
         "tokens": None,
         "trajectory": [ONLY_CHECKPOINT],

@@ -25,6 +25,7 @@ PACKAGE = Path(finetuned.__file__).parent
 LEARNS_NOTHING = {
     "lang1_assets.ops.checksums",
     "lang1_assets.ops.gpu_room",
+    "lang1_assets.ops.linking",
     "lang1_assets.ops.reporting",
     "lang1_assets.ops.schemas",
 }
@@ -133,8 +134,9 @@ def test_what_a_killed_job_left_to_resume_from_is_no_part_of_the_model(
     examples = store.build("mortality_examples", lambda work: {"switched_off": ""})
 
     def train(context: Any, settings: Any, services: Any, training: Any, work: Path) -> dict[str, Any]:
-        (work / "resume" / "step-00000004").mkdir(parents=True)
-        (work / "resume" / "step-00000004" / "weights").write_text("")
+        for name in ("resume", "best"):
+            (work / name / "step-00000004").mkdir(parents=True)
+            (work / name / "step-00000004" / "weights").write_text("")
         (work / "metrics.jsonl").write_text("")
         return {"best_step": 4}
 
@@ -153,4 +155,4 @@ def test_what_a_killed_job_left_to_resume_from_is_no_part_of_the_model(
             examples={"mortality": examples},
         ),
     )
-    assert not (made.path / "resume").exists()
+    assert not [name for name in ("resume", "best") if (made.path / name).exists()]

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from lang1_assets.ops import schemas
 from lang1_assets.ops.encoder.model import is_encoder
 from lang1_assets.ops.evaluation_record import PromptsUsed, prompts_used
+from lang1_assets.ops.gpu_room import require_room
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import build_prompts, read_examples
-from lang1_assets.ops.scoring import on_every_device, score_together
+from lang1_assets.ops.scoring import on_every_device, score_together, scoring_precision
 from lang1_assets.ops.tasks import TASKS, Task
 
 
@@ -61,14 +62,16 @@ def predict(
     """A Hugging Face folder, of a decoder or of a finetuned encoder, on each task's examples file and each split.
 
     Raises:
-        ValueError: no file has a note in any of the splits.
+        ValueError: no file has a note in any of the splits, or the model is larger than a GPU.
     """
     if is_encoder(model_folder):
         # Here, because it is made of what this module has.
         from lang1_assets.ops.encoder.scoring import predict_encoder
 
         return predict_encoder(model_folder, examples, splits, config, on_progress)
-    return predict_with(load_for_scoring(model_folder), model_folder, examples, splits, config, on_progress)
+    # In the precision that it is scored in; where it is scored, `predict_with` decides.
+    model = open_to_score(model_folder, scoring_precision())
+    return predict_with(model, model_folder, examples, splits, config, on_progress)
 
 
 def predict_with(
@@ -131,8 +134,31 @@ def prediction_rows(task: Task, split: str, rows: pl.DataFrame, probabilities: N
     )
 
 
+def open_to_score(folder: Path, dtype: torch.dtype) -> Any:
+    """
+    Raises:
+        ValueError: it is larger than a GPU.
+    """
+    require_room_to_score(folder, dtype)
+    return open_model(folder, dtype).eval()
+
+
+def require_room_to_score(folder: Path, dtype: torch.dtype) -> None:
+    """
+    Raises:
+        ValueError: a GPU, each of which holds the whole model, has no room for its weights.
+    """
+    require_room(
+        folder,
+        "to be scored, which each GPU does by itself, the model",
+        lambda weights: weights * dtype.itemsize,
+        "score it on GPUs that have room for all of it, or behind a server (docs/served-models.md)",
+    )
+
+
 def load_for_scoring(folder: Path) -> Any:
-    return ready_to_score(open_model(folder))
+    """In float32, for what is compared to the last digits."""
+    return ready_to_score(open_to_score(folder, torch.float32))
 
 
 def ready_to_score(model: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import rotate_half
 from transformers.utils.logging import disable_progress_bar
 
@@ -61,11 +61,18 @@ def build_model(shape: ModelShape, vocab_size: int, seed: int) -> LlamaForCausal
     return model
 
 
-def open_model(folder: Path) -> Any:
+def open_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A causal language model from a Hugging Face folder: safetensors only, no code from the folder."""
     return AutoModelForCausalLM.from_pretrained(
-        folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32, attn_implementation="sdpa"
+        folder, use_safetensors=True, trust_remote_code=False, dtype=dtype, attn_implementation="sdpa"
     )
+
+
+def weightless_model(folder: Path) -> Any:
+    """What `open_model` would open, without memory for its weights: they are not read."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
 
 
 def save_model(model: Any, weights: dict[str, Tensor], tokenizer_folder: Path, folder: Path) -> None:

@@ -10,10 +10,19 @@ from typing import Any, TypedDict
 import numpy as np
 import polars as pl
 
-from lang1_assets.ops.evaluation import Scored, ScoringConfig, notes_to_score, prediction_rows, ready_to_score
+from lang1_assets.ops.evaluation import (
+    Scored,
+    ScoringConfig,
+    notes_to_score,
+    open_to_score,
+    prediction_rows,
+    require_room_to_score,
+)
 from lang1_assets.ops.evaluation_record import prompts_used
-from lang1_assets.ops.model import ModelShape, build_model, open_model
+from lang1_assets.ops.gpu_room import num_weights
+from lang1_assets.ops.model import ModelShape, build_model, open_model, weightless_model
 from lang1_assets.ops.prompts import cut_notes
+from lang1_assets.ops.scoring import scoring_precision
 from lang1_assets.ops.served.model import Sampling, ServedModel
 from lang1_assets.ops.served.scoring import ServedScores, score_served
 from lang1_assets.ops.tokenizer import open_tokenizer
@@ -49,8 +58,42 @@ class ScoredByServer(Scored):
 
 
 def open_folder(folder: Path, adapter: Path | None = None) -> Any:
-    """A causal language model, and an adapter on it where one is given; safetensors only, no code from either folder.
+    """A causal language model, and an adapter on it where one is given, for `predict_with`; safetensors only, no code from either.
 
+    Raises:
+        ModelError: naming the folder, and what it lacks.
+        ValueError: it is larger than a GPU.
+    """
+    check_folders(folder, adapter)
+    if adapter is None:
+        return open_to_score(folder, scoring_precision())
+    # Seconds to import, for one kind of model.
+    from peft import PeftModel
+
+    require_room_to_score(folder, scoring_precision())
+    # Merged in float32, as a finetuning merges its own.
+    merged: Any = PeftModel.from_pretrained(open_model(folder), adapter, use_safetensors=True).merge_and_unload()
+    return merged.eval()
+
+
+def num_parameters(folder: Path) -> int:
+    """Of a model made elsewhere, which is looked at and not read: of 70 billion weights the heads of their files are enough.
+
+    Raises:
+        ModelError: naming the folder, and what it lacks.
+    """
+    check_folders(folder)
+    number, there = int(weightless_model(folder).num_parameters()), num_weights(folder)
+    if there < number:
+        raise ModelError(
+            f"{folder}: {there:,} weights in its .safetensors files, and its config.json is of a model of {number:,}; bring the "
+            "missing files"
+        )
+    return number
+
+
+def check_folders(folder: Path, adapter: Path | None = None) -> None:
+    """
     Raises:
         ModelError: naming the folder, and what it lacks.
     """
@@ -65,18 +108,11 @@ def open_folder(folder: Path, adapter: Path | None = None) -> Any:
                 f"{path}: no .safetensors file; other formats can run code when they are read, and are not. Convert it on a "
                 "machine without notes: save_pretrained of transformers writes safetensors"
             )
-    model = open_model(folder)
-    if adapter is not None:
-        # Seconds to import, for one kind of model.
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, adapter, use_safetensors=True).merge_and_unload()
-    return ready_to_score(model)
 
 
 def untrained(shape: ModelShape, tokenizer_folder: Path, seed: int) -> Any:
     """Random weights of a shape, for a tokenizer's vocabulary: what a model scores that has learned nothing."""
-    return ready_to_score(build_model(shape, len(open_tokenizer(tokenizer_folder)), seed))
+    return build_model(shape, len(open_tokenizer(tokenizer_folder)), seed).eval()
 
 
 def context_length_of(model: Any, at_most: int) -> int:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
+from lang1_assets.ops import outside_models
 from lang1_assets.ops.comprehension import option_likelihoods
 from lang1_assets.ops.evaluation import ScoringConfig, predict_with
-from lang1_assets.ops.outside_models import open_folder
+from lang1_assets.ops.outside_models import ModelError, num_parameters, open_folder
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.conftest import SEED, synthetic_examples, synthetic_note
 from tests.ops.test_comprehension import questions
@@ -59,6 +60,25 @@ def test_a_model_without_bos_scores_as_plain_transformers_does(without_bos: Path
         expected = torch.softmax(after[-1, [ids[0] for ids in letters]], dim=-1)
         np.testing.assert_allclose(found, expected, atol=1e-5)
     assert len(scored.predictions) == 4
+
+
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_parameters_are_counted_without_weights(
+    is_tied: bool, without_bos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    config = AutoModelForCausalLM.from_pretrained(without_bos).config
+    config.tie_word_embeddings = is_tied
+    Qwen2ForCausalLM(config).save_pretrained(folder, max_shard_size="20KB")
+    expected = open_folder(folder).num_parameters()
+    files = sorted(folder.glob("*.safetensors"))
+    assert len(files) > 1
+    with monkeypatch.context() as patch:
+        patch.setattr(outside_models, "open_model", lambda *arguments: pytest.fail("its weights were read"))
+        assert num_parameters(folder) == expected
+        files[0].unlink()
+        with pytest.raises(ModelError, match=f"its config.json is of a model of {expected:,}; bring the missing files"):
+            num_parameters(folder)
 
 
 @pytest.mark.parametrize("context_length", [CONTEXT, 24])

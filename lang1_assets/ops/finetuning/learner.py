@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lang1_assets.ops.finetuning.config import FinetuneConfig, LoraConfig
+from lang1_assets.ops.finetuning.sharing import opened_for_training
 from lang1_assets.ops.linking import link_or_copy
 from lang1_assets.ops.model import AnswerLoss, answer_logits, open_model, save_model
 from lang1_assets.ops.prompts import PromptSet, build_prompts
@@ -55,7 +56,8 @@ class Decoder:
         self._config = config
 
     def open(self) -> nn.Module:
-        return AnswerLoss(open_model(self._config.base))
+        with opened_for_training(self._config):
+            return AnswerLoss(open_model(self._config.base))
 
     def prompts(self, task: str, rows: pl.DataFrame) -> PromptSet:
         config = self._config
@@ -95,7 +97,7 @@ class AdaptedDecoder(Decoder):
 
     def open(self) -> nn.Module:
         # In place: the layers stay those that the fast paths know. Of their own seed: a run that goes on may have drawn others.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), opened_for_training(self._config):
             torch.manual_seed(self._config.seed)
             return AnswerLoss(inject_adapter_in_model(self._lora, open_model(self._config.base)))
 

@@ -6,6 +6,7 @@ from lang1_assets.ops.scoring.letters import (
     score_in_step,
     score_options,
     score_together,
+    scoring_precision,
 )
 
-__all__ = ["on_every_device", "pad_right", "score_in_step", "score_options", "score_together"]
+__all__ = ["on_every_device", "pad_right", "score_in_step", "score_options", "score_together", "scoring_precision"]

@@ -76,15 +76,24 @@ def score_in_step(model: Any, prompts: PromptSet, batch_size: int) -> np.ndarray
     return probabilities
 
 
+def scoring_precision() -> torch.dtype:
+    """Of this machine."""
+    return SCORING_PRECISION["cuda" if torch.cuda.is_available() else "cpu"]
+
+
 def on_every_device(model: Any) -> list[Any]:
-    """The model on each GPU, in bf16; on a machine without, in float32 with its layers packed. For scoring from then on."""
+    """The model on each GPU, in bf16: itself on the first, copies on the others; on a machine without, in float32 with its layers
+    packed. For scoring from then on.
+    """
     if not torch.cuda.is_available():
         if isinstance(model, LlamaForCausalLM) and can_pack(model):
             # The output layer is computed for the letters alone, from its weight as it is.
             pack_linears(model.model)
         return [model]
+    # Cast before it is moved; and copied before, so that no GPU holds two.
     narrow = model.to(SCORING_PRECISION["cuda"])
-    return [copy.deepcopy(narrow).to(f"cuda:{number}") for number in range(torch.cuda.device_count())]
+    copies = [copy.deepcopy(narrow).to(f"cuda:{number}") for number in range(1, torch.cuda.device_count())]
+    return [narrow.to("cuda:0"), *copies]
 
 
 def _normalized(logits: np.ndarray, letters: Sequence[int], prompts: PromptSet) -> np.ndarray:

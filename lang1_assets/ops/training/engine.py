@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from transformers.integrations.deepspeed import HfDeepSpeedConfig, unset_hf_deepspeed_config
 
 from lang1_assets.ops.training.config import TrainingConfig, gradient_accumulation_steps
 from lang1_assets.ops.training.deepspeed_alone import deepspeed
@@ -14,9 +18,11 @@ from lang1_assets.ops.training.world import World
 
 def start_engine(module: nn.Module, config: TrainingConfig, world: World) -> Any:
     """A DeepSpeed engine around a module whose forward returns the loss."""
-    module.to(world.device)
     # What `from_pretrained` opens is for inference: without dropout, and checkpointing of activations does nothing.
     module.train()
+    if is_in_shares(module):
+        complete_shares(module, config, world)
+    # Otherwise the engine moves it, once it has cast it: both precisions of a large model do not fit side by side.
     if config.activation_checkpointing:
         language_model: Any = module.model
         language_model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -29,6 +35,37 @@ def start_engine(module: nn.Module, config: TrainingConfig, world: World) -> Any
     if config.compile:
         engine.compile()
     return engine
+
+
+@contextmanager
+def opened_in_shares(config: TrainingConfig) -> Iterator[None]:
+    """Under ZeRO-3 the models that are opened inside are shared among the ranks weight by weight: none ever has them whole.
+
+    Rank 0 alone reads the file. In the other stages models are opened as ever.
+    """
+    if config.zero_stage != 3:
+        yield
+        return
+    world = World(rank=dist.get_rank(), size=dist.get_world_size(), device=torch.device("cpu"))
+    # transformers holds it by a weak reference.
+    held = HfDeepSpeedConfig(deepspeed_config(config, world))
+    try:
+        yield
+    finally:
+        unset_hf_deepspeed_config()
+        del held
+
+
+def is_in_shares(module: nn.Module) -> bool:
+    return any(hasattr(parameter, "ds_id") for parameter in module.parameters())
+
+
+def complete_shares(module: nn.Module, config: TrainingConfig, world: World) -> None:
+    """What came to a shared model later, adapters say, in its precision; and what is not shared, where it is computed with."""
+    for parameter in module.parameters():
+        if not hasattr(parameter, "ds_id"):
+            parameter.data = parameter.data.to(torch.bfloat16 if config.precision == "bf16" else torch.float32)
+    module.to(world.device)
 
 
 def deepspeed_config(config: TrainingConfig, world: World) -> dict[str, Any]:

@@ -189,6 +189,27 @@ def test_without_a_gpu_the_layers_are_packed_and_the_probabilities_the_same(
         np.testing.assert_allclose(found, plainly(model, prompts), atol=1e-6)
 
 
+class Moved:
+    """In the place of a model: what is done to it."""
+
+    def __init__(self, done: tuple[Any, ...] = ()) -> None:
+        self.done = done
+
+    def to(self, where: Any) -> "Moved":
+        self.done = (*self.done, where)
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "Moved":
+        return Moved((*self.done, "copied"))
+
+
+def test_each_gpu_holds_one_model_which_was_cast_before_it_got_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    found = [model.done for model in on_every_device(Moved())]
+    assert found == [(torch.bfloat16, "cuda:0"), (torch.bfloat16, "copied", "cuda:1")]
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", [(1, 16), (7, 16), (3, 700, 16)])
 def test_a_packed_layer_is_the_layer(bias: bool, shape: tuple[int, ...]) -> None:

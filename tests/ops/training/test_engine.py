@@ -1,5 +1,6 @@
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -33,6 +34,20 @@ def test_checkpointed_activations_keep_less_and_give_the_same_gradients(one_rank
         gradients.append(torch.autograd.grad(value, list(loss.parameters())))
     assert kept[1] < 0.6 * kept[0]
     torch.testing.assert_close(*gradients)
+
+
+def test_what_is_moved_to_the_gpu_is_cast_before(one_rank: World, vocab_size: int) -> None:
+    """Weights in fp32 and in bf16 do not fit side by side."""
+    moved: list[set[torch.dtype]] = []
+
+    class Watched(NextTokenLoss):
+        def to(self, *arguments: Any, **named: Any) -> Any:
+            moved.append({parameter.dtype for parameter in self.parameters()})
+            return super().to(*arguments, **named)
+
+    loss = Watched(build_model(SHAPE, vocab_size, SEED))
+    start_engine(loss, replace(CONFIG, global_batch_size=8), one_rank)
+    assert moved == [{torch.bfloat16}]
 
 
 def counted(sizes: list[int], tensor: torch.Tensor) -> torch.Tensor:
