@@ -61,26 +61,28 @@ def hospital(folder: Path, signals: list[float], rng: np.random.Generator) -> St
     )
 
 
-def verdicts(folder: Path, signals: list[float], seed: int) -> list[tuple[Verdict, Verdict]]:
+def verdicts(folder: Path, signals: list[float], seed: int) -> list[Verdict]:
+    """Of `finetuned_exceeds_best_zero_shot`, at many hospitals."""
     rng = np.random.default_rng(seed)
     found = []
-    for _ in range(NUM_HOSPITALS):
+    for place in range(NUM_HOSPITALS):
         held = hospital(folder, signals, rng)
-        found.append((judge(EXCEEDS, held, "x").verdict, judge(WEAK, held, "x").verdict))
+        found.append(judge(EXCEEDS, held, "x").verdict)
+        # That none reaches ours is the same number, the other way round.
+        if place < 5:
+            assert judge(WEAK, held, "x").verdict == found[-1]
     return found
 
 
 def test_ten_equal_models_are_not_said_to_beat_ours_by_the_luckiest_of_them(tmp_path: Path) -> None:
-    """All eleven are equal. On one task a verdict may be wrong once in forty; chosen by luck it is one in five."""
-    found = verdicts(tmp_path, [1.0] * 11, seed=1)
-    assert sum(exceeds == "does not hold" for exceeds, _ in found) <= 4
-    assert sum(weak == "does not hold" for _, weak in found) <= 4
+    """All eleven are equal. On one task a verdict may be wrong once in forty; of the luckiest alone it was one in seven."""
+    assert verdicts(tmp_path, [1.0] * 11, seed=1).count("does not hold") <= 4
 
 
 def test_to_exceed_all_is_not_said_where_one_is_as_good(tmp_path: Path) -> None:
     """The other way to be wrong: one zero-shot model is as good as ours, the others are far behind."""
-    found = verdicts(tmp_path, [1.0, 1.0, 0.2, 0.2], seed=2)
-    assert sum(exceeds == "holds" for exceeds, _ in found) <= 4
-    assert sum(weak == "holds" for _, weak in found) <= 4
-    clear = verdicts(tmp_path, [2.5, 1.0, 1.0, 0.2], seed=3)
-    assert sum(pair == ("holds", "holds") for pair in clear) > 0.9 * NUM_HOSPITALS
+    assert verdicts(tmp_path, [1.0, 1.0, 0.2], seed=2).count("holds") <= 4
+
+
+def test_to_exceed_all_is_said_where_it_is_so(tmp_path: Path) -> None:
+    assert verdicts(tmp_path, [2.5, 1.0, 0.2], seed=3).count("holds") > 0.9 * NUM_HOSPITALS
