@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lang1_assets.landed import follow_up_days, landing_place, taken_months
+from lang1_assets.months.landed import follow_up_days, landing_place, taken_months
 from lang1_assets.ops.hospital import HospitalConfig
 from lang1_assets.ops.landing.months import next_month
 from lang1_assets.ops.landing.plan import COHORTS, EVALUATION, Exports, Taken

@@ -95,7 +95,7 @@ def prepare(folder: Path, settings: Settings) -> dict[str, Any]:
 
 def job(folder: Path, settings: Settings, vocab_size: int) -> dict[str, Any]:
     """As the asset writes it, but for nothing that would interrupt the steps."""
-    from lang1_assets.pretrain import job_config
+    from lang1_assets.models.pretrain import job_config
     from lang1_assets.resources.store import Artifact
 
     def artifact(name: str) -> Artifact:

@@ -8,12 +8,12 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from lang1_assets.corpus.supplied import cohort_artifact
 from lang1_assets.materialization import markdown_table
 from lang1_assets.ops.corpora import chosen_notes, held_out_stays
 from lang1_assets.ops.tasks import REMEDE, TASKS, Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
-from lang1_assets.supplied import cohort_artifact
 
 CHECKS_FILE = "checks.json"
 DESCRIPTIONS = {

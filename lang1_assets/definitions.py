@@ -9,42 +9,23 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
-from lang1_assets import (
-    alarm,
-    analyze,
-    arrive,
+from lang1_assets import checks
+from lang1_assets.console import progress_logger
+from lang1_assets.corpus import clean, extract, label, tokens
+from lang1_assets.evaluation import (
     baselines,
-    cards,
-    checks,
-    clean,
     compare,
-    drift,
-    drift_due,
     elsewhere,
     evaluate,
-    extract,
-    finetune,
-    forget,
     harness,
-    label,
-    label_landed,
-    land,
     leaderboard,
-    memorize,
-    operate,
     perplexity,
-    pretrain,
-    reap,
-    report,
-    retain,
     scale,
-    serve,
-    study,
-    tokens,
-    trajectory,
     validate_elsewhere,
 )
-from lang1_assets.console import progress_logger
+from lang1_assets.models import finetune, pretrain
+from lang1_assets.months import arrive, drift, drift_due, label_landed, land, operate
+from lang1_assets.operation import alarm, forget, reap, retain, serve
 from lang1_assets.ops.tasks import TASKS, use_own_tasks
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.audit import audit_folder
@@ -53,6 +34,7 @@ from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.services.executor import chosen_executor, steps_are_pods
 from lang1_assets.settings import Settings, lang1_home, load_settings
+from lang1_assets.studies import analyze, cards, memorize, report, study, trajectory
 
 DEMO_JOB = "demo"
 CORPUS_JOB = "corpus"

@@ -14,7 +14,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from lang1_assets import arrive, label_landed, land, landed, operate, scored
+from lang1_assets.evaluation import scored
+from lang1_assets.months import arrive, label_landed, land, landed, operate
 from lang1_assets.ops import schemas
 from lang1_assets.ops.checksums import sha256_of
 from lang1_assets.ops.landing.arrivals import Settling, arrivals, read

@@ -12,7 +12,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from lang1_assets import extract
+from lang1_assets.corpus import extract
 from lang1_assets.ops.schemas import NARRATIVE_FIELDS
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.settings import lang1_home, load_settings

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lang1_assets import checks, extract
+from lang1_assets import checks
+from lang1_assets.corpus import extract
 from lang1_assets.definitions import COHORTS_JOB, CORPUS_JOB, DEMO_JOB, defs
 from lang1_assets.materialization import SYNTHETIC
 from lang1_assets.ops.tasks import TASKS

@@ -11,13 +11,13 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from lang1_assets import finetune, finetuned
+from lang1_assets.models import finetune, finetuned
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, load_settings
-from tests.in_process_launcher import InProcessLauncher
+from tests.models.in_process_launcher import InProcessLauncher
 from tests.ops.conftest import synthetic_examples
 
 VARIANT = "lang1-tiny-notes"

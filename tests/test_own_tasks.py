@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 import yaml
 
-from lang1_assets import checks, label
+from lang1_assets import checks
+from lang1_assets.corpus import label
 from lang1_assets.definitions import build_definitions
-from lang1_assets.finetuned import Finetuning, job_config
+from lang1_assets.models.finetuned import Finetuning, job_config
 from lang1_assets.ops.finetuning.config import FinetuneConfig
 from lang1_assets.ops.tasks import REMEDE, TASKS, use_own_tasks
 from lang1_assets.resources.store import Artifact, ArtifactStore

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from lang1_assets import families
+from lang1_assets.evaluation import families
 from lang1_assets.ops.model import ModelShape, build_model
 from lang1_assets.ops.study import ablations, roles
 from lang1_assets.ops.study.cells import Base, Studied

@@ -9,13 +9,14 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from lang1_assets import leaderboard, report
+from lang1_assets.evaluation import leaderboard
 from lang1_assets.ops.results import result_rows
 from lang1_assets.ops.study.figure import write_figures
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, load_settings
+from lang1_assets.studies import report
 from tests.ops.conftest import synthetic_examples
 from tests.ops.report.sample import CARD, sample_trajectory
 from tests.ops.study.sample import bars

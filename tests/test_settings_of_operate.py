@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lang1_assets.landed import follow_up_days
+from lang1_assets.months.landed import follow_up_days
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.settings import SettingsError, load_settings
 

@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from lang1_assets import trajectory
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, load_settings
+from lang1_assets.studies import trajectory
 from tests.mlflow_database import database  # noqa: F401
 
 VARIANT = "lang1-tiny-notesplus-webtexts"

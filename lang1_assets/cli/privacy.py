@@ -11,9 +11,9 @@ from lang1_assets.settings import Settings
 def forget_people(settings: Settings, arguments: argparse.Namespace) -> int:
     import dagster as dg
 
-    from lang1_assets import forget
-    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs
     from lang1_assets.definitions import default_resources
+    from lang1_assets.operation import forget
+    from lang1_assets.operation.dead_runs import close_dead_runs, find_dead_runs
 
     try:
         subjects = [*arguments.subjects, *forget.ids_in(arguments.file)]
@@ -33,7 +33,7 @@ def forget_people(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def refuse_beside_services() -> None:
     """The services keep runs of their own, of which this process knows nothing."""
-    from lang1_assets.forget import JOB
+    from lang1_assets.operation.forget import JOB
     from lang1_assets.services.lineup import Places
     from lang1_assets.services.supervisor import supervisor_of
     from lang1_assets.settings import lang1_home
@@ -45,8 +45,8 @@ def refuse_beside_services() -> None:
 def retain(settings: Settings, arguments: argparse.Namespace) -> int:
     from datetime import UTC, datetime
 
+    from lang1_assets.operation.retain import apply_retention
     from lang1_assets.ops.forgetting.subjects import ForgettingError
-    from lang1_assets.retain import apply_retention
 
     if not settings.retention.days:
         print(f"profile {settings.name} keeps everything: its `retention` sets no number of days")

@@ -25,7 +25,7 @@ def put_in_service(settings: Settings) -> int:
     import dagster as dg
 
     from lang1_assets import definitions
-    from lang1_assets.agenda import was_interrupted
+    from lang1_assets.cli.agenda import was_interrupted
 
     job = definitions.defs.resolve_implicit_global_asset_job_def()
     failed = []
@@ -50,9 +50,9 @@ def run_cohorts(settings: Settings, arguments: argparse.Namespace) -> int:
 def run_study(settings: Settings, arguments: argparse.Namespace) -> int:
     import dagster as dg
 
-    from lang1_assets.agenda import run_agenda
-    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs
-    from lang1_assets.lanes import LaneLostError
+    from lang1_assets.cli.agenda import run_agenda
+    from lang1_assets.cli.lanes import LaneLostError
+    from lang1_assets.operation.dead_runs import close_dead_runs, find_dead_runs
 
     print(f"profile {settings.name}; everything is written to {lang1_home()}", flush=True)
     started = time.monotonic()
@@ -82,9 +82,9 @@ def score_models(settings: Settings, arguments: argparse.Namespace) -> int:
     import dagster as dg
 
     from lang1_assets import definitions
-    from lang1_assets.agenda import was_interrupted
-    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs
-    from lang1_assets.leaderboard import asset_of
+    from lang1_assets.cli.agenda import was_interrupted
+    from lang1_assets.evaluation.leaderboard import asset_of
+    from lang1_assets.operation.dead_runs import close_dead_runs, find_dead_runs
 
     assets = asset_of(settings)
     unknown = [name for name in arguments.models if name not in assets]
@@ -108,7 +108,7 @@ def run_job(settings: Settings, job: str, variant: str, show_results: bool) -> i
     import dagster as dg
 
     from lang1_assets import definitions
-    from lang1_assets.dead_runs import close_dead_runs, find_dead_runs, process_tag
+    from lang1_assets.operation.dead_runs import close_dead_runs, find_dead_runs, process_tag
 
     if variant not in settings.variants:
         sys.exit(f"variant '{variant}' is not in the profile; it has: {', '.join(settings.variants)}")
@@ -187,7 +187,7 @@ def materialize(
     """One asset, in this process; what fails is in the result."""
     import dagster as dg
 
-    from lang1_assets.dead_runs import process_tag
+    from lang1_assets.operation.dead_runs import process_tag
 
     return job.execute_in_process(
         instance=instance,

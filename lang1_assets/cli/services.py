@@ -53,7 +53,7 @@ def run_ui(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def write_new_month(settings: Settings, arguments: argparse.Namespace) -> int:
-    from lang1_assets.landed import landing_place
+    from lang1_assets.months.landed import landing_place
     from lang1_assets.ops.hospital import HospitalConfig
     from lang1_assets.ops.landing.months import MONTH
     from lang1_assets.ops.landing.synthetic import FIRST_MONTH, write_export

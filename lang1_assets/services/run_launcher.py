@@ -20,7 +20,7 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from lang1_assets.dead_runs import PROCESS_TAG, process_of
+from lang1_assets.operation.dead_runs import PROCESS_TAG, process_of
 from lang1_assets.ops.process_identity import ProcessIdentity, identify, is_gone
 from lang1_assets.services import run_workers
 

@@ -13,7 +13,7 @@ import pytest
 from dagster import DagsterRunStatus
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
-from lang1_assets.dead_runs import PROCESS_TAG, close_dead_runs, find_dead_runs
+from lang1_assets.operation.dead_runs import PROCESS_TAG, close_dead_runs, find_dead_runs
 from lang1_assets.ops.process_identity import ProcessIdentity, identify
 from lang1_assets.services import run_workers
 from tests.services.test_supervisor import until

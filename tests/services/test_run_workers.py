@@ -13,7 +13,7 @@ import psutil
 import pytest
 from dagster._core.launcher.base import WorkerStatus
 
-from lang1_assets.dead_runs import PROCESS_TAG
+from lang1_assets.operation.dead_runs import PROCESS_TAG
 from lang1_assets.ops.process_identity import identify
 from lang1_assets.services import run_workers
 from tests.ended import has_ended

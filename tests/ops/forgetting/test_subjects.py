@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lang1_assets import forget
+from lang1_assets.operation import forget
 from lang1_assets.ops.forgetting.subjects import ForgettingError, nothing_is_made, write_unfinished
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import load_settings
+from tests.cli.test_cli import PROFILE
 from tests.ops.forgetting.conftest import Home
-from tests.test_cli import PROFILE
 
 PERSON = "P1000001"
 MAKER = """

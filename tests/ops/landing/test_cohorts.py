@@ -1,4 +1,4 @@
-"""Which stays two exports share, and which rows belong to a month; the rest goes through dbt in `tests/test_label_landed.py`."""
+"""Which stays two exports share, and which rows belong to a month; the rest, with dbt: `tests/months/test_label_landed.py`."""
 
 from datetime import datetime
 from pathlib import Path

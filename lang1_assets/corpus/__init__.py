@@ -1,0 +1,1 @@
+"""Hospital records and web text to shards and labeled examples."""

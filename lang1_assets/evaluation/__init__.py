@@ -1,0 +1,1 @@
+"""Every model on the benchmark, wherever it comes from: probabilities, numbers and the leaderboard."""

@@ -1,0 +1,1 @@
+"""Models: pretrained, finetuned, untrained, and the one way of making each."""

@@ -1,0 +1,1 @@
+"""New months of records: taken, labeled, every model in service evaluated on them, and whether it still works."""

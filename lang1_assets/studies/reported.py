@@ -1,0 +1,110 @@
+"""What the report takes over from studies, claims, memorization and model cards: whatever of them tells of today's models."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lang1_assets.evaluation.families import is_of_these_inputs, told_apart
+from lang1_assets.ops.study.names import STUDY_NAMES
+from lang1_assets.resources.store import Artifact, ArtifactStore
+from lang1_assets.resources.tracking import Tracking
+from lang1_assets.settings import Settings
+
+CLAIMS_FILE, CARD_FILE = "claims.json", "card.md"
+ASSETS = (*STUDY_NAMES, "claims", "model_card", "memorization")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The finished artifacts, by what they are."""
+
+    studies: dict[str, Artifact]
+    memorized: dict[str, Artifact]
+    """By variant."""
+    cards: dict[tuple[str, str], Artifact]
+    """By variant and recipe."""
+    claims: Artifact | None
+    left_out: tuple[str, ...] = ()
+    """Names of what is there and was made of earlier models or inputs."""
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        found = [*self.studies.values(), *self.memorized.values(), *self.cards.values()]
+        return found if self.claims is None else [*found, self.claims]
+
+
+def made_so_far(store: ArtifactStore, settings: Settings) -> Made:
+    variants = settings.variants
+    cards = [(variant, recipe) for variant in variants for recipe in settings.recipes]
+    # A study and a card print numbers of others; what is memorized was measured on the model itself.
+    studies, old_studies = told_apart(store, [f"study/{name}" for name in STUDY_NAMES], is_of_these_inputs)
+    shown, old_cards = told_apart(
+        store, [f"model_card/{variant}/{recipe}" for variant, recipe in cards], is_of_these_inputs
+    )
+    memorized, old_memorized = told_apart(store, [f"memorization/{variant}" for variant in variants])
+    claims, old_claims = told_apart(store, ["claims"], is_of_these_inputs)
+    if claims and not claims["claims"].inputs.keys().isdisjoint(old_studies):
+        claims, old_claims = {}, ["claims"]
+    return Made(
+        studies={name: item for name in STUDY_NAMES if (item := studies.get(f"study/{name}"))},
+        memorized={variant: item for variant in variants if (item := memorized.get(f"memorization/{variant}"))},
+        cards={key: item for key in cards if (item := shown.get(f"model_card/{key[0]}/{key[1]}"))},
+        claims=claims.get("claims"),
+        left_out=(*old_claims, *old_studies, *old_memorized, *old_cards),
+    )
+
+
+def parts_of(made: Made, tracking: Tracking) -> dict[str, Any]:
+    """The fields of `ReportData` that they fill."""
+    from lang1_assets.ops.report import CardText, Memorized, StudyResult
+
+    assets = f"{tracking.dagster_url}/assets"
+    studies = [
+        StudyResult(name=name, figures=figures_of(item), asset_url=f"{assets}/{name}", mlflow_url=run_of(item))
+        for name, item in made.studies.items()
+    ]
+    memorized = [
+        Memorized(
+            model=variant,
+            is_clean=item.summary["is_clean"],
+            verdict=item.summary["verdict"],
+            figures=figures_of(item),
+            asset_url=f"{assets}/memorization",
+            mlflow_url=run_of(item),
+        )
+        for variant, item in made.memorized.items()
+    ]
+    cards = [
+        CardText(
+            variant=variant,
+            recipe=recipe,
+            text=(item.path / CARD_FILE).read_text(),
+            asset_url=f"{assets}/model_card",
+        )
+        for (variant, recipe), item in made.cards.items()
+    ]
+    return {
+        "studies": tuple(studies),
+        "claims": judged(made.claims),
+        "memorized": tuple(memorized),
+        "cards": tuple(cards),
+    }
+
+
+def figures_of(artifact: Artifact) -> tuple[Any, ...]:
+    from lang1_assets.ops.study.figure import FIGURE_FILE, read_figures
+
+    return read_figures(artifact.path) if (artifact.path / FIGURE_FILE).exists() else ()
+
+
+def run_of(artifact: Artifact) -> str | None:
+    url: str | None = artifact.summary.get("mlflow_url")
+    return url
+
+
+def judged(claims: Artifact | None) -> tuple[Any, ...]:
+    from lang1_assets.ops.study.studies import from_json
+
+    if claims is None:
+        return ()
+    return tuple(from_json(values) for values in json.loads((claims.path / CLAIMS_FILE).read_text()))
