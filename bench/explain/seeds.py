@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lang1_assets.finetuned import Finetuning, job_config
+from lang1_assets.models.finetuned import Finetuning, job_config
 from lang1_assets.ops.evaluation import ScoringConfig, predict
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.resources.store import ArtifactStore

@@ -74,8 +74,8 @@ def train(
         else:
             if is_done(work):
                 # What nobody took: its step was killed at its end, or another MLflow run is told all of it.
-                on_alerts = partial(services.alerts.send, context, run)
-                services.launcher.hand_on_rest(work, on_metrics=run.log_rows, on_alerts=on_alerts)
+                send = partial(services.alerts.send, context, run)
+                services.launcher.hand_on_rest(work, on_metrics=run.log_rows, on_alerts=send)
             else:
                 with services.alerts.watch(context, run) as on_alerts:
                     services.launcher.run(
