@@ -1,113 +1,25 @@
 """The job in this process, killed and not, and on two ranks."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from lang1_assets.ops.finetuning import learner as learners
-from lang1_assets.ops.finetuning import loop, search, validation
-from lang1_assets.ops.finetuning.config import FinetuneConfig, LoopState, SearchConfig, num_train_notes, with_length
-from lang1_assets.ops.finetuning.learner import Learner, learner_of
-from lang1_assets.ops.finetuning.loop import finetune, out_of_patience
-from lang1_assets.ops.finetuning.notes import HeldOut, load_held_out, load_train
-from lang1_assets.ops.finetuning.search import best_trial, draw_learning_rates
-from lang1_assets.ops.finetuning.validation import Validation, score_share, validate
-from lang1_assets.ops.metrics import auroc
+from lang1_assets.ops.finetuning import loop
+from lang1_assets.ops.finetuning.config import FinetuneConfig, LoopState, with_length
+from lang1_assets.ops.finetuning.loop import out_of_patience
+from lang1_assets.ops.finetuning.validation import Validation, validate
 from lang1_assets.ops.model import open_model
-from lang1_assets.ops.prompts import PromptSet
-from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.scoring import score_options
-from lang1_assets.ops.training import step as steps
 from lang1_assets.ops.training.checkpoints import finished
-from lang1_assets.ops.training.engine import start_engine, whole_weights
-from lang1_assets.ops.training.schedule import learning_rate_at
 from lang1_assets.ops.training.world import World
-from tests.ops.conftest import PROMPT_CONTEXT, SEED
-from tests.ops.finetuning.test_batches import rank
+from tests.ops.finetuning.running import MAX_STEPS, Flag, Killed, held_out, learner, patch_steps, run, val_prompts
 from tests.ops.launching import last_values, launch, log_of, same_weights, summary_of
-
-MAX_STEPS = 8
-
-
-@pytest.fixture(scope="module")
-def config(example_files: dict[str, Path], model_folder: Path) -> dict[str, Any]:
-    return {
-        "base": model_folder,
-        "examples": example_files,
-        "tokenizer_folder": model_folder,
-        "training": {
-            "global_batch_size": 8,
-            "micro_batch_size": 4,
-            "max_steps": MAX_STEPS,
-            "learning_rate": 1e-3,
-            "min_learning_rate": 0.0,
-            "warmup_steps": 0,
-            "betas": (0.9, 0.999),
-            "eps": 1e-5,
-            "weight_decay": 0.02,
-            "gradient_clipping": 0.0,
-            "zero_stage": 2,
-            "precision": "fp32",
-            "compile": False,
-            "activation_checkpointing": False,
-            "validate_every_steps": 2,
-            "save_every_steps": 3,
-            "keep_last": 2,
-            "log_every_steps": 1,
-        },
-        "search": {"num_trials": 2, "max_steps": 2, "low": 1e-3, "high": 1e-2},
-        "note_tokens": 40,
-        "context_length": PROMPT_CONTEXT,
-        "patience_steps": 100,
-        "validation_examples": 20,
-        "seed": SEED,
-        "own_tasks": [],
-    }
-
-
-def learner(config: dict[str, Any]) -> Learner:
-    return learner_of(FinetuneConfig.from_json(config))
-
-
-def held_out(config: dict[str, Any]) -> dict[str, HeldOut]:
-    return load_held_out(FinetuneConfig.from_json({**config, "validation_examples": 20}), learner(config))
-
-
-def val_prompts(config: dict[str, Any]) -> dict[str, PromptSet]:
-    return {task: held.prompts for task, held in held_out(config).items()}
-
-
-class Flag:
-    """In the place of a `StopFlag`: set when asked for the nth time."""
-
-    def __init__(self, at: int = -1) -> None:
-        self._left = at
-
-    @property
-    def is_set(self) -> bool:
-        self._left -= 1
-        return self._left == 0
-
-
-def run(config: dict[str, Any], work: Path, world: World, flag: Flag | None = None) -> bool:
-    work.mkdir(exist_ok=True)
-    with Reporter(work, world.rank) as reporter:
-        return finetune(FinetuneConfig.from_json(config), work, world, reporter, flag or Flag())  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any], one_rank: World) -> Path:
-    work = tmp_path_factory.mktemp("undisturbed")
-    assert run(config, work, one_rank)
-    return work
 
 
 def test_the_job_leaves_the_best_model(undisturbed: Path, config: dict[str, Any], one_rank: World) -> None:
@@ -123,24 +35,6 @@ def test_the_job_leaves_the_best_model(undisturbed: Path, config: dict[str, Any]
     assert again.micro_auroc == pytest.approx(summary["best_val_micro_auroc"])
     assert not (undisturbed / "resume").exists()
     assert not (undisturbed / "best").exists()
-
-
-def test_the_search_keeps_its_trials_and_uses_the_best(undisturbed: Path, config: dict[str, Any]) -> None:
-    found = json.loads((undisturbed / "search.json").read_text())
-    rates = draw_learning_rates(SearchConfig(**config["search"]), SEED)
-    assert [trial["learning_rate"] for trial in found] == rates
-    assert summary_of(undisturbed)["learning_rate"] == rates[best_trial(found)]
-    for number, trial in enumerate(found):
-        assert last_values(undisturbed, f"trial-{number}")[2, "val/loss"] == trial["val_loss"]
-
-
-def patch_steps(monkeypatch: pytest.MonkeyPatch, step: Any) -> None:
-    for module in (loop, search):
-        monkeypatch.setattr(module, "take_step", step)
-
-
-class Killed(BaseException):
-    """Nothing in the job catches it."""
 
 
 def test_a_run_killed_twice_and_stopped_once_gives_the_same_model(
@@ -181,44 +75,6 @@ def test_a_run_killed_twice_and_stopped_once_gives_the_same_model(
     assert (tmp_path / "search.json").read_text() == (undisturbed / "search.json").read_text()
     assert last_values(tmp_path) == last_values(undisturbed)
     assert same_weights(tmp_path / "model", undisturbed / "model")
-
-
-def test_a_stop_in_the_search_ends_it_at_the_next_step(
-    undisturbed: Path, config: dict[str, Any], one_rank: World, tmp_path: Path
-) -> None:
-    """In the first step of the second trial: the first one is kept, and nothing of the full run is begun."""
-    assert run(config, tmp_path, one_rank, Flag(at=3)) is False
-    first, _ = json.loads((undisturbed / "search.json").read_text())
-    assert json.loads((tmp_path / "search.json").read_text()) == [first]
-    assert not (tmp_path / "resume").exists()
-
-
-def test_a_search_with_adapters_that_was_interrupted_finds_the_same(
-    config: dict[str, Any], one_rank: World, tmp_path: Path
-) -> None:
-    """Their dropout is a function of the step as well."""
-    lora = {"rank": 2, "alpha": 4, "dropout": 0.3, "modules": ["q_proj", "v_proj"]}
-    adapted = {**config, "lora": lora}
-    for work, flags in ((tmp_path / "whole", [5]), (tmp_path / "cut", [3, 5])):
-        for at in flags:
-            assert run(adapted, work, one_rank, Flag(at=at)) is False
-    whole, cut = (json.loads((tmp_path / work / "search.json").read_text()) for work in ("whole", "cut"))
-    assert len(whole) == 2
-    assert whole == cut
-
-
-def test_a_trial_is_the_beginning_of_the_full_run(
-    config: dict[str, Any], one_rank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same schedule, so that a rate is judged by what the full run does with it; a warmup is done within the trial."""
-    rates: list[tuple[int, float]] = []
-    monkeypatch.setattr(steps, "set_learning_rate", lambda engine, rate: rates.append(rate))
-    training = {**config["training"], "warmup_steps": 4, "max_steps": 100}
-    search_of_one = {"num_trials": 1, "max_steps": 5, "low": 1e-3, "high": 1e-3}
-    run({**config, "training": training, "search": search_of_one}, tmp_path, one_rank, Flag(at=5 + 1))
-    full = FinetuneConfig.from_json({**config, "training": {**training, "warmup_steps": 0}}).training
-    assert rates[:5] == pytest.approx([learning_rate_at(step, full, peak=1e-3) for step in range(5)])
-    assert rates[5] == pytest.approx(1e-3 / 4)
 
 
 def test_two_ranks_under_zero_3_give_the_model_of_one_rank(
@@ -304,127 +160,6 @@ def test_what_is_opened_for_inference_is_trained_with_dropout_from_the_first_ste
     assert training == [True] * 5
 
 
-def test_validation_notes_of_two_classes_are_balanced_and_their_loss_is_not(
-    config: dict[str, Any], example_files: dict[str, Path], model_folder: Path, one_rank: World, tmp_path: Path
-) -> None:
-    """Nine deaths of a hundred notes of the same words: all of them are among twenty, and the loss is that of all hundred."""
-    rows = pl.read_parquet(example_files["mortality"]).filter(split="val").head(1)
-    many = pl.concat([rows] * 100).with_row_index("n")
-    many = many.with_columns(
-        note_id=pl.lit("n") + pl.col("n").cast(pl.String), label=(pl.col("n") < 9).cast(rows.schema["label"])
-    ).drop("n")
-    path = tmp_path / "examples.parquet"
-    many.write_parquet(path)
-    rare = {**config, "examples": {"mortality": path}}
-
-    def loss_of(num: int) -> tuple[HeldOut, float]:
-        read = FinetuneConfig.from_json({**rare, "validation_examples": num})
-        held = load_held_out(read, learner(rare))
-        return held["mortality"], validate(open_model(model_folder), learner(rare), held, one_rank).loss
-
-    few, estimated = loss_of(20)
-    assert few.prompts.labels.sum() == 9
-    assert few.weights.sum() == pytest.approx(100)
-    every, exact = loss_of(100)
-    assert every.weights.tolist() == [1.0] * 100
-    assert estimated == pytest.approx(exact, rel=1e-5)
-
-
-def test_two_ranks_that_share_a_frozen_base_give_the_adapters_of_one_rank(
-    config: dict[str, Any], model_folder: Path, one_rank: World, tmp_path: Path
-) -> None:
-    """Under ZeRO-3 no rank ever has the base whole; of one rank it does. Without dropout, which differs by rank."""
-    lora = {"rank": 2, "alpha": 4, "dropout": 0.0, "modules": ["q_proj", "v_proj"]}
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert run({**config, "lora": lora}, alone, one_rank)
-    training = {**config["training"], "zero_stage": 3, "micro_batch_size": 2}
-    changed = {**config, "lora": lora, "training": training}
-    assert launch(shared, changed, "lang1_assets.ops.finetuning") == 0, log_of(shared)[-3000:]
-    weights, expected = (load_file(work / "model" / "model.safetensors") for work in (shared, alone))
-    assert weights.keys() == expected.keys()
-    for name, value in weights.items():
-        torch.testing.assert_close(value, expected[name], atol=1e-3, rtol=1e-3)
-    base = load_file(model_folder / "model.safetensors")
-    changed_names = {name for name, value in weights.items() if not torch.equal(value, base[name])}
-    assert changed_names == {name for name in weights if "q_proj" in name or "v_proj" in name}
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_under_zero_3_a_base_is_opened_in_shares(
-    precision: str, config: dict[str, Any], model_folder: Path, one_rank: World
-) -> None:
-    """Never whole, in the precision that it is computed with, and with the file's weights; afterwards models are opened as ever."""
-    training = {**config["training"], "zero_stage": 3, "precision": precision}
-    lora = {"rank": 2, "alpha": 4, "dropout": 0.0, "modules": ["q_proj", "v_proj"]}
-    module = learner({**config, "lora": lora, "training": training}).open()
-    frozen = {name: value for name, value in module.named_parameters() if not value.requires_grad}
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    assert {(value.numel(), value.dtype) for value in frozen.values()} == {(0, dtype)}
-    read = FinetuneConfig.from_json({**config, "training": {**training, "micro_batch_size": 8}})
-    engine = start_engine(module, read.training, one_rank)
-    expected = load_file(model_folder / "model.safetensors")
-    weights = {name.replace(".base_layer", ""): value for name, value in whole_weights(engine).items()}
-    for name, value in expected.items():
-        torch.testing.assert_close(weights[name], value.to(dtype), msg=name)
-    assert sum(value.numel() for value in open_model(model_folder).parameters()) > 0
-
-
-def test_validation_is_scoring_and_auroc(config: dict[str, Any], model_folder: Path, one_rank: World) -> None:
-    """Against the probabilities that evaluation gives for the same notes."""
-    val = held_out(config)
-    model = open_model(model_folder)
-    outcome = validate(model, learner(config), val, one_rank)
-    assert model.training
-    losses, micro = [], []
-    for task, held in val.items():
-        prompts = held.prompts
-        probabilities = score_options(model.eval(), prompts, batch_size=3)
-        each = -np.log(probabilities[np.arange(20), prompts.labels])
-        losses.append((each * held.weights).sum() / held.weights.sum())
-        expected = auroc(prompts.labels, probabilities)
-        assert outcome.by_task[task] == pytest.approx(expected.value)
-        micro.append(expected.micro)
-    assert outcome.loss == pytest.approx(np.mean(losses), rel=1e-5)
-    assert outcome.micro_auroc == pytest.approx(np.mean(micro))
-
-
-@pytest.mark.parametrize("num_ranks", [2, 3])
-def test_the_ranks_share_the_validation_notes(
-    num_ranks: int, config: dict[str, Any], model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Twenty notes in batches of 4 over 2 or 3 ranks: some ranks have none in the last round, and run it all the same."""
-    monkeypatch.setattr(validation, "VALIDATION_BATCH", 4)
-    prompts = val_prompts(config)["length_of_stay"]
-    model, shares, passes = open_model(model_folder).eval(), [], []
-    answer_logits = learners.answer_logits
-    monkeypatch.setattr(learners, "answer_logits", lambda *values: passes.append(1) or answer_logits(*values))
-    monkeypatch.setattr(World, "gather", lambda self, value: shares.append(value) or shares)
-    for number in range(num_ranks):
-        with torch.no_grad():
-            merged = score_share(model, learner(config), prompts, rank(number, num_ranks))
-    assert len(passes) == num_ranks * math.ceil(20 / (4 * num_ranks))
-    probabilities = torch.softmax(merged.double(), dim=-1).numpy()
-    np.testing.assert_allclose(probabilities, score_options(model, prompts, batch_size=20), atol=1e-6)
-
-
-def test_a_diverged_model_is_out_of_the_search_and_ends_the_full_run(
-    config: dict[str, Any], model_folder: Path, one_rank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    diverged = open_model(model_folder)
-    with torch.no_grad():
-        diverged.model.norm.weight.fill_(math.nan)
-    outcome = validate(diverged, learner(config), held_out(config), one_rank)
-    assert math.isnan(outcome.loss)
-    assert all(math.isnan(value) for value in outcome.by_task.values())
-    opened = iter([diverged, open_model(model_folder), diverged])
-    monkeypatch.setattr(learners, "open_model", lambda folder: next(opened))
-    with pytest.raises(ValueError, match=r"diverged by step 2 at learning rate .*; lower finetune\.search\.high"):
-        run(config, tmp_path, one_rank)
-    found = json.loads((tmp_path / "search.json").read_text())
-    assert [math.isfinite(trial["val_loss"]) for trial in found] == [False, True]
-    assert not (tmp_path / "model").exists()
-
-
 def test_patience_ends_a_run_at_a_validation_and_never_before_the_first(
     config: dict[str, Any], one_rank: World, tmp_path: Path
 ) -> None:
@@ -439,33 +174,11 @@ def test_patience_ends_a_run_at_a_validation_and_never_before_the_first(
     assert (tmp_path / "model" / "model.safetensors").exists()
 
 
-def test_no_more_notes_are_read_than_the_run_can_use(config: dict[str, Any]) -> None:
-    read = FinetuneConfig.from_json(config)
-    assert num_train_notes(read) == MAX_STEPS * 8 / 2
-    few = FinetuneConfig.from_json({**config, "max_notes": 7, "validation_examples": 24})
-    assert {task: len(prompts.ids) for task, prompts in load_train(few, learner(config)).items()} == {
-        "mortality": 7,
-        "length_of_stay": 7,
-    }
-    for task, file in read.examples.items():
-        labels = pl.read_parquet(file).filter(split="val")["label"].to_numpy()
-        assert load_held_out(few, learner(config))[task].prompts.labels.tolist() == labels.tolist()
-
-
 def test_few_notes_make_a_short_run_that_is_looked_at_often_enough(config: dict[str, Any]) -> None:
     read = FinetuneConfig.from_json({**config, "max_epochs": 2})
     assert with_length(read, {"mortality": 32, "length_of_stay": 32}) == read
     training = with_length(read, {"mortality": 7, "length_of_stay": 8}).training
     assert (training.max_steps, training.validate_every_steps) == (4, 1)
-
-
-def test_fewer_notes_are_a_subset_of_more(config: dict[str, Any]) -> None:
-    def chosen(max_notes: int) -> set[tuple[int, ...]]:
-        read = FinetuneConfig.from_json({**config, "max_notes": max_notes})
-        prompts = load_train(read, learner(config))["mortality"]
-        return {tuple(row.tolist()) for row in prompts.ids}
-
-    assert chosen(3) < chosen(10) < chosen(1_000)
 
 
 def test_adapters_learn_and_the_base_does_not(
