@@ -16,6 +16,7 @@ from lang1_assets import definitions
 from lang1_assets.cli import agenda, runs
 from lang1_assets.cli.lanes import LaneLostError
 from lang1_assets.settings import Settings, load_settings
+from tests.ended import has_ended
 from tests.services.test_supervisor import until
 from tests.slack_webhook import Slack, running_webhook
 
@@ -141,4 +142,4 @@ def test_a_terminal_that_is_closed_ends_both(tmp_path: Path, monkeypatch: pytest
     assert len(services) == 2
     os.close(terminal)
     os.waitpid(pid, 0)
-    until(lambda: not any(service.is_running() for service in services), "both to end", 10.0)
+    until(lambda: all(has_ended(service.pid) for service in services), "both to end", 10.0)

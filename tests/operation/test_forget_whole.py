@@ -31,7 +31,7 @@ PLANT = """
 import os, sys
 from pathlib import Path
 os.umask(0o077)
-from lang1_assets import extract
+from lang1_assets.corpus import extract
 import dagster as dg, json, polars as pl
 from lang1_assets.ops.schemas import NARRATIVE_FIELDS
 from lang1_assets.resources.store import ArtifactStore

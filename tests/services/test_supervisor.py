@@ -26,6 +26,7 @@ from lang1_assets.services.service import Service
 from lang1_assets.services.supervisor import AlreadyRunningError, only_one, supervisor_of
 from lang1_assets.settings import load_settings
 from lang1_assets.settings.serve import Serve
+from tests.ended import has_ended
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 
@@ -135,7 +136,7 @@ def test_children_of_a_killed_service_do_not_keep_its_port(tmp_path: Path) -> No
         (child,) = psutil.Process(first).children()
         os.kill(first, signal.SIGKILL)
         until(lambda: answering(tmp_path, "web", other_than=first), "it to come back on the same port")
-        assert not child.is_running()
+        assert has_ended(child.pid)
 
 
 def test_a_killed_supervisor_takes_its_services_along_and_the_next_one_starts(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.models.in_process_launcher import InProcessLauncher
 from tests.ops.conftest import synthetic_examples
 
 VARIANT = "lang1-tiny-notes"
-PACKAGE = Path(finetuned.__file__).parent
+PACKAGE = Path(finetuned.__file__).parents[1]
 LEARNS_NOTHING = {
     "lang1_assets.ops.checksums",
     "lang1_assets.ops.gpu_room",
