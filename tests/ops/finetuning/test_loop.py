@@ -150,7 +150,7 @@ def test_only_weights_that_a_resume_point_knows_are_kept(
 def test_what_is_opened_for_inference_is_trained_with_dropout_from_the_first_step(
     config: dict[str, Any], model_folder: Path, one_rank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And activation checkpointing, which is for training alone, is on."""
+    """Activation checkpointing goes by the same switch."""
     training: list[bool] = []
     take_step = loop.take_step
     patch_steps(
