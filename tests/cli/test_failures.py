@@ -1,8 +1,10 @@
 """Commands that fail, or are stopped, say so, and tell whoever has gone home; and a terminal that is closed."""
 
 import argparse
+import contextlib
 import os
 import pty
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,7 +123,7 @@ def test_a_study_whose_process_was_killed_is_told(
 UI = """
 import sys
 from lang1_assets.cli import services
-services.mlflow_server.server_command = lambda *words: ("sleep", "60")
+services.mlflow_server.server_command = lambda *words: ("sleep", "600")
 sys.executable = sys.argv[1]
 services.run_ui(None, None)
 """
@@ -130,10 +132,12 @@ services.run_ui(None, None)
 def test_a_terminal_that_is_closed_ends_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANG1_HOME", str(tmp_path))
     dagster = tmp_path / "dagster"
-    dagster.write_text("#!/bin/sh\nexec sleep 60\n")
+    dagster.write_text("#!/bin/sh\nexec sleep 600\n")
     dagster.chmod(0o700)
     pid, terminal = pty.fork()
     if pid == 0:
+        # Tests that were started under `nohup` would hand on that SIGHUP is ignored.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         os.execv(sys.executable, [sys.executable, "-c", UI, str(tmp_path / "python")])
     said = b""
     while b"Ctrl-C ends both" not in said:
@@ -141,5 +145,10 @@ def test_a_terminal_that_is_closed_ends_both(tmp_path: Path, monkeypatch: pytest
     services = psutil.Process(pid).children()
     assert len(services) == 2
     os.close(terminal)
-    os.waitpid(pid, 0)
-    until(lambda: all(has_ended(service.pid) for service in services), "both to end", 10.0)
+    try:
+        until(lambda: all(has_ended(service.pid) for service in services), "both to end", 30.0)
+    finally:
+        for process in (*services, psutil.Process(pid)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        os.waitpid(pid, 0)
