@@ -160,7 +160,6 @@ def default_resources(settings: Settings) -> dict[str, Any]:
     home = lang1_home()
     # Before anything is written: run workers of a code server are not started by `lang1`.
     os.umask(0o077)
-    forget.announce_list()
     mlflow_home = home / "mlflow"
     mlflow_home.mkdir(parents=True, exist_ok=True)
     warehouse = home / "warehouse"

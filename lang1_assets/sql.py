@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lang1_assets.ops.forgetting.subjects import list_file
 from lang1_assets.resources.store import folder_hash
-from lang1_assets.settings import Settings, Source
+from lang1_assets.settings import Settings, Source, lang1_home
 
 PROJECT_FOLDER = Path(__file__).parent.parent / "dbt_notes"
 
@@ -17,7 +18,7 @@ def source_variables(source: Source) -> dict[str, Any]:
 
 
 def dbt_variables(settings: Settings) -> dict[str, Any]:
-    """Every variable of the SQL project but where the records and the results lie."""
+    """Every variable of the SQL project but places: where the records, the results and the list of the forgotten lie."""
     source = settings.source
     return {
         **source_variables(source),
@@ -28,6 +29,11 @@ def dbt_variables(settings: Settings) -> dict[str, Any]:
         "split_seed": settings.seed,
         **settings.cohorts.model_dump(mode="json"),
     }
+
+
+def build_variables(settings: Settings) -> dict[str, Any]:
+    """What every build is told; the list of the forgotten is no part of `dbt_variables`, which decide what an artifact is."""
+    return dbt_variables(settings) | {"forgotten_file": str(list_file(lang1_home()))}
 
 
 def sql_hash() -> str:

@@ -2,11 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 from hypothesis import settings
 
 # Before anything loads torch: two workers of tests on two cores, each with two threads that spin while they wait.
@@ -14,8 +12,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 MEMORY = Path("/dev/shm")
 ENOUGH_BYTES = 10 * 2**30
-# `ops.forgetting.subjects` has it, and imports polars, whose handler for Ctrl-C is none for pytest itself.
-FILE_VARIABLE = "LANG1_FORGOTTEN_FILE"
 
 
 def memory_is_enough() -> bool:
@@ -32,13 +28,3 @@ if memory_is_enough():
 
 settings.register_profile("lang1", deadline=None, derandomize=True)
 settings.load_profile("lang1")
-
-
-@pytest.fixture(autouse=True)
-def file_of_forgotten_people() -> Iterator[None]:
-    """Definitions name it to the processes that they start; in this one the name would outlive the test and its folder."""
-    before = os.environ.get(FILE_VARIABLE)
-    yield
-    os.environ.pop(FILE_VARIABLE, None)
-    if before is not None:
-        os.environ[FILE_VARIABLE] = before

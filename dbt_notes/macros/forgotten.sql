@@ -74,7 +74,7 @@ false
 
 {#- The list: a Parquet file, or a table of the work schema on a server. Nobody where a build is told of none. -#}
 {%- macro forgotten_subjects() -%}
-{%- set file = env_var("LANG1_FORGOTTEN_FILE", "") -%}
+{%- set file = var("forgotten_file") -%}
 {%- if target.type == "postgres" -%}
 select forgotten.subject_id from {{ target.schema }}.forgotten_subjects as forgotten
 {%- elif file -%}

@@ -36,7 +36,7 @@ from lang1_assets.ops.sources.layout import FLATTENED_KINDS, SourceLayout
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
 from lang1_assets.settings import Settings, TextSource, lang1_home
-from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, source_variables, sql_hash
+from lang1_assets.sql import PROJECT_FOLDER, build_variables, dbt_variables, source_variables, sql_hash
 
 GROUP = "extract"
 WAREHOUSE = "warehouse"
@@ -275,7 +275,7 @@ def warehouse(settings: Settings) -> Any:
         events: list[Any] = []
 
         def make(work: Path) -> dict[str, Any]:
-            variables = dbt_variables(settings) | {"source_layout": layout.parts, "parquet_path": str(work)}
+            variables = build_variables(settings) | {"source_layout": layout.parts, "parquet_path": str(work)}
             # Unit tests are about the SQL under the default settings; the project's own tests run them.
             arguments = ["build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)]
             if settings.source.postgres_schema is not None:

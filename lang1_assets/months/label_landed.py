@@ -10,14 +10,14 @@ import dagster as dg
 from lang1_assets.materialization import DATA_OWNER, SYNTHETIC, markdown_table, materialized
 from lang1_assets.months import landed
 from lang1_assets.months.landed import FILES, FLATTENED
-from lang1_assets.ops.forgetting.subjects import left_out, require_nothing_unfinished
+from lang1_assets.ops.forgetting.subjects import forgotten_folder, left_out, require_nothing_unfinished
 from lang1_assets.ops.landing.plan import COHORTS, EXPORT, Exports
 from lang1_assets.ops.landing.ripeness import Ripeness
 from lang1_assets.ops.tasks import REMEDE, TASKS
 from lang1_assets.partitions import dated_exports
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings, lang1_home
-from lang1_assets.sql import PROJECT_FOLDER, dbt_variables, sql_hash
+from lang1_assets.sql import PROJECT_FOLDER, build_variables, dbt_variables, sql_hash
 
 GROUP = "operate"
 EXPORT_FACTS = ("content", "covers_until", "revision", "listing")
@@ -139,7 +139,7 @@ def make_cohorts(
     tables, scratch = work / "tables", work / "scratch"
     scratch.mkdir()
     context.log.info(f"building the cohorts of {month}" + "".join(f", with {name}" for name in ripe.followed_by))
-    variables = dbt_variables(settings) | {
+    variables = build_variables(settings) | {
         "source_layout": cohorts.joined_parts(parts),
         "claims_kind": "source",
         "evaluate_only": True,
@@ -193,7 +193,12 @@ def sql_hashes(tables: Path, folder: Path, exports: Sequence[Artifact]) -> dict[
     from lang1_assets.ops.compiled_sql import cohort_sql_sha256, write_compiled_sql
 
     manifest = tables / "target" / "manifest.json"
-    places = {str(tables): "RESULTS", str(PROJECT_FOLDER): "PROJECT", **{str(one.path): "RECORDS" for one in exports}}
+    places = {
+        str(tables): "RESULTS",
+        str(PROJECT_FOLDER): "PROJECT",
+        str(forgotten_folder(lang1_home())): "FORGOTTEN",
+        **{str(one.path): "RECORDS" for one in exports},
+    }
     write_compiled_sql(manifest, folder, places)
     return {task: cohort_sql_sha256(manifest, folder, f"cohort_{task}") for task in REMEDE}
 

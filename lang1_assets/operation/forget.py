@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from lang1_assets.ops.forgetting.subjects import FILE_VARIABLE, ForgettingError, list_file
+from lang1_assets.ops.forgetting.subjects import ForgettingError
 from lang1_assets.resources import audit
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, lang1_home
@@ -73,11 +73,6 @@ def ids_in(file: str | Path | None) -> list[str]:
             f"{file}: cannot be read ({type(error).__name__}); expected one subject id a line"
         ) from None
     return [line for line in lines if line.strip()]
-
-
-def announce_list() -> None:
-    """Let every build of the SQL project find the list, whoever starts it from this process."""
-    os.environ[FILE_VARIABLE] = str(list_file(lang1_home()))
 
 
 def preview(subjects: Iterable[str], say: Say) -> None:

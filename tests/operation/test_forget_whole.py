@@ -61,7 +61,7 @@ class Hospital:
         self.home.mkdir(mode=0o700)
         profile = folder / "small.yaml"
         profile.write_text(f"extends: {PROFILE}\nname: small\nsource: {{num_encounters: 1500}}\n")
-        left_out = {"DAGSTER_HOME", "LANG1_DUCKDB_PATH", "LANG1_FORGOTTEN_FILE", "LANG1_POSTGRES_WORK_SCHEMA"}
+        left_out = {"DAGSTER_HOME", "LANG1_DUCKDB_PATH", "LANG1_POSTGRES_WORK_SCHEMA"}
         kept = {name: value for name, value in os.environ.items() if name not in left_out}
 
         self.environment = {**kept, **SECRETS, "LANG1_HOME": str(self.home), "LANG1_PROFILE": str(profile)}

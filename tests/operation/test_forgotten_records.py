@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from lang1_assets.ops.forgetting.leaving_out import blank_rows
-from lang1_assets.ops.forgetting.subjects import FILE_VARIABLE, add_subjects, list_file
+from lang1_assets.ops.forgetting.subjects import add_subjects, list_file
 from lang1_assets.ops.sources.intake import flatten_source, source_layout
 from lang1_assets.ops.sources.layout import source_tables
 from tests.dbt_runs import PROJECT, Build, run_on_layout
@@ -40,14 +40,16 @@ def write_records(kind: str, folder: Path) -> NOTES_OF:
     return dict(source.good_notes)
 
 
-def built(kind: str, home: Path, remittances: Path | None = None) -> Build:
+def built(kind: str, home: Path, *, forgotten: Path | None, remittances: Path | None = None) -> Build:
+    """Without whoever is on the list of `forgotten`, where one is given."""
     flattened = home / "flattened"
     flattened.mkdir(parents=True)
     flatten_source(kind, home / "files", remittances, flattened)
     layout = source_layout(PROJECT, kind, home / "files", flattened, remittances)
     claims = {"claims_kind": "x12_835" if remittances else "source"}
     wide = {"minimum_plausible_date": "1750-01-01", "maximum_plausible_date": "2300-01-01"}
-    build = run_on_layout(layout, home, BUILT, kind=kind, **claims, **wide)
+    without = {"forgotten_file": str(list_file(forgotten))} if forgotten else {}
+    build = run_on_layout(layout, home, BUILT, kind=kind, **claims, **wide, **without)
     assert build.exit_code == 0, build.output[-4000:]
     counts = build.table("intake_counts")
     assert (counts["rows_in"] == counts["rows_out"] + counts["rows_rejected"]).all()
@@ -79,18 +81,13 @@ PEOPLE = """select table_schema, table_name, column_name from information_schema
 TABLES = "select table_schema, table_name from information_schema.tables"
 
 
-def forget(monkeypatch: pytest.MonkeyPatch, home: Path, person: str) -> None:
-    add_subjects(home, [person])
-    monkeypatch.setenv(FILE_VARIABLE, str(list_file(home)))
-
-
 @pytest.mark.parametrize("kind", [*NOTE_TABLES, "fhir"])
-def test_no_table_holds_anything_of_them(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_table_holds_anything_of_them(kind: str, tmp_path: Path) -> None:
     notes = write_records(kind, tmp_path / "files")
     person = next(iter(notes.values()))[0]
     theirs = {note: text for note, (whose, text) in notes.items() if whose == person}
-    forget(monkeypatch, tmp_path, person)
-    build = built(kind, tmp_path)
+    add_subjects(tmp_path, [person])
+    build = built(kind, tmp_path, forgotten=tmp_path)
     staged = build.table("staged_notes")
     assert set(staged["note_id"]) == set(notes) - set(theirs)
     assert set(theirs) & set(notes)
@@ -108,32 +105,31 @@ def test_no_table_holds_anything_of_them(kind: str, tmp_path: Path, monkeypatch:
         assert set(rejects["row_id"]) == {"(no key)"}
 
 
-def test_nobody_else_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_else_is_missed(tmp_path: Path) -> None:
     """With a list of somebody who never came, everything is as without a list."""
     tables = {}
+    add_subjects(tmp_path, ["nobody-by-this-id"])
     for name in ("without", "with"):
         write_records("tables", tmp_path / name / "files")
-        if name == "with":
-            forget(monkeypatch, tmp_path, "nobody-by-this-id")
-        build = built("tables", tmp_path / name)
+        build = built("tables", tmp_path / name, forgotten=tmp_path if name == "with" else None)
         tables[name] = [build.table(table) for table in ("staged_notes", "patients", "encounters", "rejects")]
     for first, second in zip(tables["without"], tables["with"], strict=True):
         assert first.equals(second)
 
 
-def test_claims_from_remittances_go_with_the_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_from_remittances_go_with_the_stay(tmp_path: Path) -> None:
     notes = write_records("tables", tmp_path / "files")
     person = next(iter(notes.values()))[0]
-    forget(monkeypatch, tmp_path, person)
+    add_subjects(tmp_path, [person])
     (tmp_path / "835").mkdir()
     accounts = [f"E{number}" for number in range(1, NUM_ROWS + 1)]
     (tmp_path / "835" / "all.835").write_text("~".join([*remittance(accounts), ""]))
-    build = built("tables", tmp_path, remittances=tmp_path / "835")
+    build = built("tables", tmp_path, forgotten=tmp_path, remittances=tmp_path / "835")
     rejects = build.table("rejects").filter(pl.col("reason") == "forgotten")
     assert rejects.filter(pl.col("source") == "remittances").height == 1
 
 
-def test_a_row_that_names_nobody_goes_with_its_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_names_nobody_goes_with_its_stay(tmp_path: Path) -> None:
     """A note without a person is a reject, and its text would stay in the table as it was read."""
     notes = write_records("tables", tmp_path / "files")
     note, (person, text) = next(iter(notes.items()))
@@ -141,8 +137,8 @@ def test_a_row_that_names_nobody_goes_with_its_stay(tmp_path: Path, monkeypatch:
         frame = pl.read_csv(file, infer_schema=False)
         nameless = pl.when(pl.col("note_id") != note).then("subject_id")
         frame.with_columns(subject_id=nameless).write_csv(file)
-    forget(monkeypatch, tmp_path, person)
-    build = built("tables", tmp_path)
+    add_subjects(tmp_path, [person])
+    build = built("tables", tmp_path, forgotten=tmp_path)
     assert set(build.table("staged_notes")["note_id"]) == {one for one, (whose, _) in notes.items() if whose != person}
     held = everything(tmp_path)
     assert json.dumps(text)[1:20] not in held

@@ -26,8 +26,6 @@ FOLDER = "forgotten"
 LIST_FILE = "subjects.parquet"
 UNFINISHED_FILE = "unfinished.json"
 REQUESTS_FILE = "requests.jsonl"
-FILE_VARIABLE = "LANG1_FORGOTTEN_FILE"
-"""By this variable of the environment the SQL project finds the list; every build reads it, whoever starts it."""
 MAX_CHARACTERS = 200
 
 
