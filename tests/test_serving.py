@@ -15,10 +15,12 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from lang1_assets.corpus import extract
+from lang1_assets.settings import load_settings
 from tests import postgres_server
 from tests.ended import has_ended
 from tests.services.test_supervisor import until
-from tests.serving import NAMES, PATIENCE_SECONDS, Served, serving
+from tests.serving import MINI, NAMES, PATIENCE_SECONDS, Served, serving
 
 pytestmark = pytest.mark.skipif(
     postgres_server.server_programs() is None, reason="no PostgreSQL server on this machine (Debian: postgresql)"
@@ -104,7 +106,8 @@ def test_what_is_killed_comes_back_and_serves_again(served: Served, name: str) -
 
 
 def test_a_run_goes_on_while_code_server_and_daemon_are_killed(served: Served) -> None:
-    run = served.launch("cohorts")
+    tables = [key.path[-1] for key in extract.warehouse(load_settings(str(MINI))).keys]
+    run = served.launch("__ASSET_JOB", "hospital_exports", *tables, "clean_notes")
     until(lambda: served.status(run) == "STARTED", "the run to start", PATIENCE_SECONDS)
     for name in ("code_server", "daemon"):
         os.kill(served.rows()[name]["pid"], signal.SIGKILL)
