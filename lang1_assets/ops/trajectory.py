@@ -45,6 +45,8 @@ class TrajectoryRow(TypedDict):
     high: float
     """95 %: of an accuracy after Wilson (1927), of an AUROC from resampled notes (paper 5.5)."""
     n: int
+    num_events: int
+    """Notes (or questions) that are not of the commonest label (or outcome): an interval knows no more than they do."""
     chance: float
 
 
@@ -159,6 +161,7 @@ def accuracy_row(checkpoint: str, right: NDArray[np.bool_], questions: pl.DataFr
         low=float(interval.low),
         high=float(interval.high),
         n=len(right),
+        num_events=num_events(right),
         chance=sum(1 / len(options) for options in questions["options"]) / len(questions),
     )
 
@@ -179,9 +182,18 @@ def auroc_row(
         low=interval.low,
         high=interval.high,
         n=len(prompts.labels),
+        num_events=num_events(prompts.labels),
         chance=CHANCE_AUROC,
     )
     return row, is_off_chance(values, num_tasks=len(TASKS))
+
+
+def num_events(labels: NDArray[Any]) -> int:
+    """
+    >>> num_events(np.array([0, 0, 2, 0, 1]))
+    2
+    """
+    return len(labels) - int(np.unique(labels, return_counts=True)[1].max())
 
 
 def is_off_chance(values: NDArray[np.float64], num_tasks: int) -> bool:

@@ -53,6 +53,7 @@ def test_every_checkpoint_has_a_point_of_the_questions_and_of_each_task(report: 
     for row in report.rows:
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
         assert row["chance"] == pytest.approx(1 / 3 if row["name"] == "comprehension" else 0.5)
+        assert 0 <= row["num_events"] <= row["n"] / 2 or row["name"] == "length_of_stay"
 
 
 def test_a_point_is_what_the_checkpoint_gives_by_itself(

@@ -20,6 +20,7 @@ def rows() -> list[TrajectoryRow]:
             low=chance - 0.05,
             high=chance + 0.09,
             n=100,
+            num_events=20,
             chance=chance,
         )
         for tokens in (0, 500_000, 2_400_000)

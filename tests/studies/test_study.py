@@ -82,7 +82,16 @@ def fill(store: ArtifactStore, folder: Path) -> None:
 
         store.build(made.source, write)
     rows = [
-        {"name": name, "tokens": tokens, "value": 0.5, "low": 0.48, "high": 0.52, "n": 90, "chance": 0.5}
+        {
+            "name": name,
+            "tokens": tokens,
+            "value": 0.5,
+            "low": 0.48,
+            "high": 0.52,
+            "n": 90,
+            "num_events": 20,
+            "chance": 0.5,
+        }
         for name in ("comprehension", "readmission")
         for tokens in (500_000, 1_000_000)
     ]

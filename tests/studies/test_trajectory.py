@@ -17,7 +17,7 @@ from tests.mlflow_database import database  # noqa: F401
 
 VARIANT = "lang1-tiny-notesplus-webtexts"
 POINT = {"name": "comprehension", "metric": "accuracy", "checkpoint": "tokens-100", "tokens": 100, "value": 0.4}
-POINT |= {"low": 0.3, "high": 0.5, "n": 90, "chance": 0.25}
+POINT |= {"low": 0.3, "high": 0.5, "n": 90, "num_events": 40, "chance": 0.25}
 
 
 @pytest.fixture

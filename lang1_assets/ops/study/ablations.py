@@ -10,7 +10,14 @@ from lang1_assets.ops.study.claim import Claim
 from lang1_assets.ops.study.evidence import ABOVE, Lacking, Question, Region, Weighed, less, shared, weighed_sum
 from lang1_assets.ops.study.figure import Figure
 from lang1_assets.ops.study.points import CHANCE, sought_point, title_of
-from lang1_assets.ops.study.roles import architecture_pairs, is_larger, recent_pairs, size_pairs, web_pairs
+from lang1_assets.ops.study.roles import (
+    architecture_pairs,
+    is_larger,
+    of_unknown_size,
+    recent_pairs,
+    size_pairs,
+    web_pairs,
+)
 
 TASKS_SHOWN = ("readmission", "insurance_denial", "length_of_stay")
 """The paper's three, for their distinct patterns of transfer."""
@@ -83,6 +90,15 @@ def pair_means(studied: Studied, pairs: Sequence[tuple[Base, Base]], region: Reg
     return found
 
 
+def by_size(studied: Studied) -> list[Weighed]:
+    """Every pair of sizes; one that was not pretrained yet would be in a pair too."""
+    unknown = [
+        Lacking(about=base.name, why=f"pretrained_model/{base.name} was not made, so its size is not known")
+        for base in of_unknown_size(studied)
+    ]
+    return [*pair_means(studied, list(size_pairs(studied)), ABOVE, "sizes"), *unknown]
+
+
 def recent_text(studied: Studied) -> list[Weighed]:
     """Of the largest decoders that come with either years: smaller ones gain nothing in the paper."""
     pairs = decoders_by_years(studied)
@@ -144,7 +160,7 @@ QUESTIONS: Sequence[Question] = (
             statement="Of decoders pretrained on the same text, the larger is better.",
             statistic=f"paired difference of AUROC, {RULE} above 0 of every pair, {SHARED}",
         ),
-        weigh=lambda studied: pair_means(studied, list(size_pairs(studied)), ABOVE, "sizes"),
+        weigh=by_size,
     ),
     Question(
         claim=Claim(

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from lang1_assets.ops.results import JOINT
 from lang1_assets.ops.study.cells import Base, Cell, Sought, Studied, asked_about, best_of
 from lang1_assets.ops.study.claim import Claim
-from lang1_assets.ops.study.evidence import ABOVE, BELOW, Lacking, Question, Weighed, least, less, shared, weighed_sum
+from lang1_assets.ops.study.evidence import (
+    ABOVE,
+    BELOW,
+    DOES_NOT_HOLD,
+    Lacking,
+    Question,
+    Weighed,
+    least,
+    less,
+    shared,
+    weighed_sum,
+)
 from lang1_assets.ops.study.figure import Figure, Point
 from lang1_assets.ops.study.points import CHANCE, auroc_point, sought_point, title_of, titled
 from lang1_assets.ops.study.roles import finetuned_generalists_of, generalist_of
 
 BEST = "best zero-shot"
+ZERO_SHOT_ASSETS = ("zero_shot_evaluation", "outside_evaluation", "served_evaluation")
 BEST_RULE = "best: the highest AUROC on these notes, of the models that were asked about at least half as many as the most-asked"
+UNEQUAL = (
+    "Classical baselines learn from every labelled note and read it whole; a language model reads as much of a note as its context "
+    "takes, and as many notes as its steps take."
+)
+WHOLE_NOTES = "learned from every labelled note, read whole"
 
 
 def zero_shot_figures(studied: Studied) -> tuple[Figure, ...]:
@@ -46,7 +64,7 @@ def finetuned_figures(studied: Studied) -> tuple[Figure, ...]:
             name="finetuned_comparison",
             paper="Fig. 2b",
             title="Finetuned models on the tasks",
-            caption=f"AUROC on {studied.split}; bars are 95 % intervals. {BEST_RULE[0].upper()}{BEST_RULE[1:]}.",
+            caption=f"AUROC on {studied.split}; bars are 95 % intervals. {BEST_RULE[0].upper()}{BEST_RULE[1:]}. {UNEQUAL}",
             kind="bars",
             x_title="task",
             y_title="AUROC",
@@ -60,9 +78,9 @@ def task_points(studied: Studied, task: str) -> Iterator[Point]:
     split, x = studied.split, title_of(task)
     best = best_zero_shot(studied, task)
     point = sought_point(best, task, split, series=BEST, x=x)
-    yield point if best.cell is None else Point(**{**vars(point), "note": best.cell.model})
+    yield point if best.cell is None else replace(point, note=best.cell.model)
     for cell in studied.of("baseline"):
-        yield auroc_point(cell, task, split, series=cell.model, x=x)
+        yield replace(auroc_point(cell, task, split, series=cell.model, x=x), note=WHOLE_NOTES)
     for cell in finetuned_cells(studied):
         if cell.trained_on in (JOINT, task):
             kind = JOINT if cell.trained_on == JOINT else "single"
@@ -78,23 +96,40 @@ def best_zero_shot(studied: Studied, task: str) -> Sought:
 
 
 def against_best(studied: Studied, zero_shot_first: bool) -> list[Weighed]:
+    absent = [name for name in studied.missing if asset_of(name) in ZERO_SHOT_ASSETS]
     return [
-        against_each(studied, task, studied.zero_shots, "zero_shot_evaluation", zero_shot_first)
+        against_each(studied, task, studied.zero_shots, absent, "zero_shot_evaluation", zero_shot_first)
         for task in studied.tasks
     ]
 
 
-def against_each(studied: Studied, task: str, others: Sequence[Cell], wanted: str, others_first: bool) -> Weighed:
-    """Ours, finetuned, less the best of others, whichever that is; the other way round with `others_first`."""
+def asset_of(artifact: str) -> str:
+    return artifact.split("/")[0]
+
+
+def against_each(
+    studied: Studied, task: str, others: Sequence[Cell], absent: Sequence[str], wanted: str, others_first: bool
+) -> Weighed:
+    """Ours, finetuned, less the best of others, whichever that is; the other way round with `others_first`.
+
+    Args:
+        absent: what belongs to the others and was not evaluated. The best may be among them, so the claim cannot hold without
+            them; where it fails of another one already, it fails.
+    """
     ours, split, level = studied.finetuned(studied.ours, task), studied.split, shared(len(studied.tasks))
     rivals = [Sought(name=cell.source, cell=cell) for cell in asked_about(others, task, split)]
     if not rivals:
-        return Lacking(about=title_of(task), why=f"{wanted} was not evaluated", absent=(wanted,))
+        gone = tuple(absent) or (wanted,)
+        return Lacking(about=title_of(task), why=f"{', '.join(gone)} was not evaluated", absent=gone)
     best = best_of(others, task, split)
     about = title_of(task) + (f" ({best.model})" if best else "")
     if others_first:
-        return least(studied, about, [less(rival, ours, task, split) for rival in rivals], BELOW, level, sign=-1)
-    return least(studied, about, [less(ours, rival, task, split) for rival in rivals], ABOVE, level)
+        found = least(studied, about, [less(rival, ours, task, split) for rival in rivals], BELOW, level, sign=-1)
+    else:
+        found = least(studied, about, [less(ours, rival, task, split) for rival in rivals], ABOVE, level)
+    if absent and found.verdict != DOES_NOT_HOLD:
+        return Lacking(about=about, why=f"{', '.join(absent)} was not evaluated", absent=tuple(absent))
+    return found
 
 
 def against_generalist(studied: Studied) -> list[Weighed]:
@@ -120,9 +155,19 @@ def over(studied: Studied, base: Base | None, task: str, level: float, prefix: s
 def against_large(studied: Studied) -> list[Weighed]:
     """The best of the models from elsewhere and of larger variants, zero-shot."""
     large = [cell for cell in studied.zero_shots if is_large(studied, cell)]
-    return [
-        against_each(studied, task, large, "a larger model, zero-shot", others_first=False) for task in studied.tasks
-    ]
+    absent = [name for name in studied.missing if asset_of(name) in ZERO_SHOT_ASSETS and may_be_large(studied, name)]
+    wanted = "a larger model, zero-shot"
+    return [against_each(studied, task, large, absent, wanted, others_first=False) for task in studied.tasks]
+
+
+def may_be_large(studied: Studied, zero_shot: str) -> bool:
+    """Of an evaluation that was not made: of a model from elsewhere, or of a variant whose size is larger or not known."""
+    base = studied.base(zero_shot.split("/")[1])
+    if base is None:
+        return True
+    if base == studied.ours or base.is_random:
+        return False
+    return base.num_parameters is None or base.num_parameters > (studied.ours.num_parameters or 0)
 
 
 def is_large(studied: Studied, cell: Cell) -> bool:
@@ -175,6 +220,7 @@ FINETUNED_QUESTIONS: Sequence[Question] = (
             f"alone in the size of ours, else in another size, else from a folder; {ON_EVERY_TASK}",
         ),
         weigh=against_generalist,
+        is_of_clinical_base=True,
     ),
     Question(
         claim=Claim(

@@ -24,6 +24,7 @@ from lang1_assets.ops.study.evidence import (
 )
 from lang1_assets.ops.study.figure import Figure, Point
 from lang1_assets.ops.study.points import CHANCE, title_of
+from lang1_assets.ops.study.resampling import MIN_EVENTS
 
 COMPREHENSION = "comprehension"
 """Name of the rows that are no task's (`trajectory.TrajectoryRow`)."""
@@ -119,6 +120,9 @@ def rises(studied: Studied) -> list[Weighed]:
     source = f"trajectory_evaluation/{studied.ours.name}"
     found: list[Weighed] = []
     for task, rows in held.items():
+        if few := too_few(task, rows):
+            found.append(few)
+            continue
         value, error = slope(rows)
         reach = NormalDist().inv_cdf(1 - (1 - level) / 2) * error
         found.append(
@@ -149,6 +153,9 @@ def heights(studied: Studied) -> list[Weighed]:
     source = f"trajectory_evaluation/{studied.ours.name}"
     found: list[Weighed] = []
     for task, rows in held.items():
+        if few := too_few(task, rows):
+            found.append(few)
+            continue
         together = 1 - (1 - level) / len(rows)
         found.append(
             Evidence(
@@ -176,6 +183,15 @@ def zero_shot_rows(studied: Studied) -> dict[str, list[Mapping[str, Any]]] | Lac
         return Lacking(about=held.model, why=f"zero-shot AUROC of {checkpoints} checkpoint(s)")
     tasks = dict.fromkeys(row["name"] for row in rows)
     return {task: [row for row in rows if row["name"] == task] for task in tasks}
+
+
+def too_few(task: str, rows: Sequence[Mapping[str, Any]]) -> Lacking | None:
+    """Resampled notes say nothing of an AUROC that rests on a handful."""
+    events = min(row["num_events"] for row in rows)
+    if events >= MIN_EVENTS:
+        return None
+    why = f"{events} notes that are not of the commonest class, expected {MIN_EVENTS} or more; score more notes"
+    return Lacking(about=title_of(task), why=f"{why} (evaluate.trajectory_examples)")
 
 
 def trajectory_of(studied: Studied) -> Trajectory | Lacking:

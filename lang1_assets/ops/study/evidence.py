@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
 from lang1_assets.ops.bootstrap import NORMAL_QUANTILE
-from lang1_assets.ops.study.cells import Sought, Studied
+from lang1_assets.ops.study.cells import CLINICAL, Sought, Studied
 from lang1_assets.ops.study.claim import Claim, Judged, Verdict
 from lang1_assets.ops.study.resampling import Distribution, StudyError, Term, distribution
 
@@ -92,10 +92,12 @@ class Question:
     weigh: Callable[[Studied], Sequence[Weighed]]
     needed: Callable[[int], int] = lambda count: count
     """How many of so many numbers must lie in the region; all of them."""
+    is_of_clinical_base: bool = False
+    """Whether it is about ours as a base that read clinical text: of one that read none it says nothing."""
 
 
 def judge(question: Question, studied: Studied, figure: str) -> Judged:
-    weighed = question.weigh(studied)
+    weighed = question.weigh(studied) if is_answerable(question, studied) else [no_clinical_text(studied.ours.name)]
     verdict = decide([one.verdict for one in weighed], question.needed(len(weighed)))
     found = [one for one in weighed if isinstance(one, Evidence)]
     return Judged(
@@ -106,6 +108,14 @@ def judge(question: Question, studied: Studied, figure: str) -> Judged:
         details=tuple(detail(one) for one in weighed),
         sources=tuple(dict.fromkeys(source for one in found for source in one.sources)),
     )
+
+
+def is_answerable(question: Question, studied: Studied) -> bool:
+    return bool(studied.ours.corpora & CLINICAL) or not question.is_of_clinical_base
+
+
+def no_clinical_text(ours: str) -> Lacking:
+    return Lacking(about=ours, why="the profile's first variant read no clinical text that the profile knows of")
 
 
 def decide(verdicts: Sequence[Verdict], needed: int) -> Verdict:

@@ -195,10 +195,14 @@ def overlap(studied: Studied, name: str, task: str, level: float) -> Weighed:
     row = next((row for row in rows if row["group"] == "all patients"), None)
     if row is None or row["difference_low"] is None or row["difference_high"] is None:
         return Lacking(about=title_of(task), why=f"{name} has no difference of all and new patients, finetuned")
+    if not row["share_seen"]:
+        return Lacking(
+            about=title_of(task), why=f"{name} knows no patient of the test from training, so nobody to leave out"
+        )
     value = row["difference_value"]
     low, high = widened(value, row["difference_low"], row["difference_high"], level)
     return Evidence(
-        about=title_of(task),
+        about=f"{title_of(task)}, {row['share_seen']:.0%} of the notes of seen patients",
         value=value,
         low=low,
         high=high,

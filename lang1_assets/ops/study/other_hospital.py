@@ -50,6 +50,7 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
         for base in studied.bases
         if base.name in names
         for mode, words in MODES.items()
+        if task in tasks_with(studied, mode)
     ]
     return (
         Figure(
@@ -126,8 +127,24 @@ def generalist_gains(studied: Studied) -> list[Weighed]:
 
 
 def matched_is_no_better(studied: Studied) -> list[Weighed]:
-    base = generalist_of(studied)
-    return on_tasks(studied, tasks_with(studied, MATCHED), [(base, MATCHED, base, THERE, Region(upper=SMALL))])
+    """Only where there was a gain to remove: of more notes here than there, the model read as many as there are there."""
+    base, tasks = generalist_of(studied), tasks_with(studied, MATCHED)
+    found = on_tasks(studied, tasks, [(base, MATCHED, base, THERE, Region(upper=SMALL))])
+    if not tasks:
+        return found
+    sizes = [[notes_learned(studied, base, recipe, task) for recipe in (HERE, MATCHED, THERE)] for task in tasks]
+    return [
+        Lacking(about=one.about, why=f"learned from {here} notes here, {matched} of as many as there, {there} there")
+        if 0 < here <= there or 0 < matched < there
+        else one
+        for one, (here, matched, there) in zip(found, sizes, strict=True)
+    ]
+
+
+def notes_learned(studied: Studied, base: Base | None, recipe: str, task: str) -> int:
+    """Labelled notes; 0 where nobody knows."""
+    cell = studied.there(base, recipe.format(task)).cell
+    return 0 if cell is None else cell.num_notes or 0
 
 
 def clinical_does_not_gain(studied: Studied) -> list[Weighed]:
@@ -140,8 +157,7 @@ def more_here(studied: Studied, base: Base | None, region: Region) -> list[Weigh
     found = on_tasks(studied, tasks, [(base, HERE, base, THERE, region)])
     if not tasks:
         return found
-    sizes = [[studied.there(base, recipe.format(task)).cell for recipe in (HERE, THERE)] for task in tasks]
-    counts = [tuple(0 if cell is None else cell.num_notes or 0 for cell in pair) for pair in sizes]
+    counts = [[notes_learned(studied, base, recipe, task) for recipe in (HERE, THERE)] for task in tasks]
     return [
         Lacking(about=one.about, why=f"learned from {here} notes here and {there} there (finetune.max_steps)")
         if 0 < here <= there
@@ -170,6 +186,7 @@ QUESTIONS: Sequence[Question] = (
             statistic=f"paired difference of AUROC above 0 on every task and of both recipes; {SHARED}",
         ),
         weigh=clinical_is_better,
+        is_of_clinical_base=True,
     ),
     Question(
         claim=Claim(
@@ -197,5 +214,6 @@ QUESTIONS: Sequence[Question] = (
             statistic=f"paired difference of AUROC, finetuned here less finetuned there, below 0 on every task; {SHARED}",
         ),
         weigh=clinical_does_not_gain,
+        is_of_clinical_base=True,
     ),
 )

@@ -14,9 +14,14 @@ LARGER = 1.5
 
 def generalist_of(studied: Studied) -> Base | None:
     """The web-only decoder in the size of ours; else one in another size, else a model from a folder (LLAMA-3.2-1B there)."""
-    known = [base for base in studied.bases if base.is_generalist]
+    known = [base for base in studied.bases if is_other_generalist(studied, base)]
     order = sorted(known, key=lambda base: (base.is_from_folder, base.shape != studied.ours.shape))
     return order[0] if order else None
+
+
+def is_other_generalist(studied: Studied, base: Base) -> bool:
+    """Ours may be one itself (a model from a folder): it is not compared with itself."""
+    return base.is_generalist and base != studied.ours
 
 
 def finetuned_generalists_of(studied: Studied) -> list[Base]:
@@ -24,7 +29,7 @@ def finetuned_generalists_of(studied: Studied) -> list[Base]:
     return [
         base
         for base in studied.bases
-        if base.is_generalist
+        if is_other_generalist(studied, base)
         and (
             any(cell.model == base.name and cell.trained_on is not None for cell in studied.of("variant"))
             or any(is_finetuned_here(name, base) for name in studied.missing)
@@ -43,7 +48,8 @@ def scaled_generalists_of(studied: Studied) -> list[Base]:
     return [
         base
         for base in studied.bases
-        if base.is_generalist and (studied.scaled(base) or f"scaled_evaluation/{base.name}" in studied.missing)
+        if is_other_generalist(studied, base)
+        and (studied.scaled(base) or f"scaled_evaluation/{base.name}" in studied.missing)
     ]
 
 
@@ -60,6 +66,16 @@ def size_pairs(studied: Studied) -> Iterator[tuple[Base, Base]]:
         for large in pretrained:
             if small.corpora == large.corpora and is_larger(large, small):
                 yield small, large
+
+
+def of_unknown_size(studied: Studied) -> Iterator[Base]:
+    """Decoders that are to be finetuned, not pretrained yet, and of another shape than one of the same mixture."""
+    decoders = [base for base in studied.bases if base.corpora and base.architecture == "decoder"]
+    for base in decoders:
+        others = [other for other in decoders if other.corpora == base.corpora and other.shape != base.shape]
+        is_asked_for = any(is_finetuned_here(name, base) for name in studied.missing)
+        if base.num_parameters is None and others and is_asked_for:
+            yield base
 
 
 def is_larger(one: Base, other: Base) -> bool:

@@ -57,7 +57,8 @@ def data_efficiency_figures(studied: Studied) -> tuple[Figure, ...]:
             paper="Fig. 4b",
             title="AUROC by labelled notes",
             caption=f"{title_of(studied.scaled_task)} on {studied.split}: the last checkpoint of each base, finetuned on so many "
-            "labelled notes; bars are 95 % intervals.",
+            "labelled notes; bars are 95 % intervals. The learning rate and the step to stop at were chosen on further labelled "
+            "notes (finetune.validation_examples), as many for every point.",
             kind="lines",
             x_title="labelled notes",
             y_title="AUROC",
@@ -221,6 +222,7 @@ DATA_EFFICIENCY_QUESTIONS: Sequence[Question] = (
             "finetuned on so many; 95 % interval shared among them (Bonferroni), resampled by patient",
         ),
         weigh=scarce_labels,
+        is_of_clinical_base=True,
     ),
     Question(
         claim=Claim(
@@ -232,6 +234,7 @@ DATA_EFFICIENCY_QUESTIONS: Sequence[Question] = (
             "patient",
         ),
         weigh=fewer_labels,
+        is_of_clinical_base=True,
         needed=lambda count: 1,
     ),
 )

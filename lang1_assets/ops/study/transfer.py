@@ -185,6 +185,7 @@ QUESTIONS: Sequence[Question] = (
             f"{SHARED}",
         ),
         weigh=patterns,
+        is_of_clinical_base=True,
     ),
     Question(
         claim=Claim(
@@ -195,6 +196,7 @@ QUESTIONS: Sequence[Question] = (
             f"other; {SHARED}",
         ),
         weigh=denial_parts_them,
+        is_of_clinical_base=True,
     ),
     Question(
         claim=Claim(

@@ -11,245 +11,12 @@ from lang1_assets.ops.study.claim import Judged
 from lang1_assets.ops.study.evidence import judge
 from lang1_assets.ops.study.studies import ANALYSES, CLAIMS, STUDIES, from_json, to_json
 from lang1_assets.ops.tasks import REMEDE
-from tests.ops.study.planted import BAD, BASES, GOOD, LARGE, NOTHING, SMALL, SPLITS, Plan, studied
+from tests.ops.study.cases import CASES, HOLD_OF_EQUALS, OF_OTHER_NOTES
+from tests.ops.study.planted import BAD, BASES, GOOD, LARGE, NOTHING, SMALL, Plan, studied
 
 QUESTIONS = {
     question.claim.name: (question, study.name) for study in (*STUDIES, *ANALYSES) for question in study.questions
 }
-
-# Claim -> cells where it holds, where it does not, and the cell without which it cannot be told.
-CASES: dict[str, tuple[Plan, Plan, str]] = {
-    "zero_shot_is_weak": (
-        {
-            "ours/zero_shot": NOTHING,
-            "outside:big": {**dict.fromkeys(REMEDE, BAD), "mortality": 4.0},
-            "ours/joint": GOOD,
-        },
-        {"ours/zero_shot": GOOD, "ours/joint": BAD},
-        "ours/joint",
-    ),
-    "finetuned_exceeds_best_zero_shot": (
-        {"ours/zero_shot": NOTHING, "outside:big": BAD, "ours/joint": GOOD},
-        {
-            "ours/zero_shot": NOTHING,
-            "outside:big": {**dict.fromkeys(REMEDE, BAD), "mortality": 4.0},
-            "ours/joint": {**dict.fromkeys(REMEDE, GOOD), "mortality": 1.6},
-        },
-        "ours/joint",
-    ),
-    "clinical_base_exceeds_generalist": (
-        {"ours/joint": GOOD, "generalist/joint": BAD},
-        {"ours/joint": GOOD, "generalist/joint": {**dict.fromkeys(REMEDE, BAD), "comorbidity": 4.0}},
-        "generalist/joint",
-    ),
-    "finetuned_exceeds_every_finetuned_generalist": (
-        {"ours/joint": GOOD, "generalist/joint": BAD},
-        {"ours/joint": GOOD, "generalist/joint": {**dict.fromkeys(REMEDE, BAD), "comorbidity": 4.0}},
-        "generalist/joint",
-    ),
-    "small_finetuned_exceeds_large_zero_shot": (
-        {"ours/joint": GOOD, "outside:big": BAD},
-        {"ours/joint": BAD, "outside:big": GOOD},
-        "outside:big",
-    ),
-    "finetuning_tokens_are_worth_more": (
-        {
-            "scaled:ours/1000/100/10": NOTHING,
-            "scaled:ours/1000/900/100": GOOD,
-            "scaled:ours/1900/100/10": NOTHING,
-            "scaled:ours/100/1900/100": GOOD,
-        },
-        {
-            "scaled:ours/1000/100/10": GOOD,
-            "scaled:ours/1000/900/100": NOTHING,
-            "scaled:ours/1900/100/10": GOOD,
-            "scaled:ours/100/1900/100": NOTHING,
-        },
-        "scaled:ours/1000/100/10",
-    ),
-    "pretraining_helps_with_all_labels": (
-        {"scaled:ours/1000/100/all": GOOD, "scaled:random/0/100/all": BAD},
-        {"scaled:ours/1000/100/all": BAD, "scaled:random/0/100/all": GOOD},
-        "scaled:random/0/100/all",
-    ),
-    "clinical_base_is_better_with_few_labels": (
-        {
-            "scaled:ours/1000/100/10": GOOD,
-            "scaled:generalist/1000/100/10": BAD,
-            "scaled:ours/1000/100/100": GOOD,
-            "scaled:generalist/1000/100/100": BAD,
-            "scaled:ours/1000/100/all": NOTHING,
-            "scaled:generalist/1000/100/all": GOOD,
-        },
-        {"scaled:ours/1000/100/10": BAD, "scaled:generalist/1000/100/10": GOOD},
-        "scaled:generalist/1000/100/10 scaled:generalist/1000/100/100",
-    ),
-    "clinical_base_needs_fewer_labels": (
-        {
-            "scaled:ours/1000/100/10": NOTHING,
-            "scaled:ours/1000/100/100": GOOD,
-            "scaled:generalist/1000/100/all": BAD,
-        },
-        {
-            "scaled:ours/1000/100/10": NOTHING,
-            "scaled:ours/1000/100/100": BAD,
-            "scaled:generalist/1000/100/all": GOOD,
-        },
-        "scaled:generalist/1000/100/all",
-    ),
-    "joint_exceeds_single": (
-        {
-            "ours/joint": {**dict.fromkeys(REMEDE, GOOD), "mortality": NOTHING},
-            **{f"ours/{task}": BAD for task in REMEDE},
-        },
-        {
-            "ours/joint": {**dict.fromkeys(REMEDE, BAD), "mortality": GOOD, "comorbidity": GOOD},
-            **{f"ours/{task}": 1.6 for task in REMEDE},
-        },
-        "ours/joint",
-    ),
-    "readmission_helps_the_others": (
-        {"ours/readmission": GOOD, "ours/zero_shot": NOTHING},
-        {"ours/readmission": {**dict.fromkeys(REMEDE, GOOD), "mortality": NOTHING}, "ours/zero_shot": BAD},
-        "ours/zero_shot",
-    ),
-    "mortality_helps_stay_and_not_the_reverse": (
-        {"ours/mortality": GOOD, "ours/length_of_stay": NOTHING, "ours/zero_shot": BAD},
-        {"ours/mortality": GOOD, "ours/length_of_stay": GOOD, "ours/zero_shot": BAD},
-        "ours/length_of_stay",
-    ),
-    "bases_transfer_differently": (
-        {
-            "ours/joint": GOOD,
-            "generalist/joint": BAD,
-            **{f"{base}/{task}": 1.6 for base in ("ours", "generalist") for task in REMEDE},
-        },
-        {
-            "ours/joint": GOOD,
-            "generalist/joint": GOOD,
-            **{f"{base}/{task}": 1.6 for base in ("ours", "generalist") for task in REMEDE},
-        },
-        "generalist/mortality",
-    ),
-    "denial_lowers_stay_of_ours_alone": (
-        {
-            "ours/insurance_denial": BAD,
-            "ours/zero_shot": GOOD,
-            "generalist/insurance_denial": GOOD,
-            "generalist/zero_shot": BAD,
-        },
-        {
-            "ours/insurance_denial": BAD,
-            "ours/zero_shot": GOOD,
-            "generalist/insurance_denial": BAD,
-            "generalist/zero_shot": GOOD,
-        },
-        "generalist/insurance_denial",
-    ),
-    "generalist_transfers_alike": (
-        {
-            "generalist/readmission": GOOD,
-            "generalist/mortality": GOOD,
-            "generalist/length_of_stay": NOTHING,
-            "generalist/zero_shot": BAD,
-        },
-        {
-            "generalist/readmission": GOOD,
-            "generalist/mortality": GOOD,
-            "generalist/length_of_stay": GOOD,
-            "generalist/zero_shot": BAD,
-        },
-        "generalist/length_of_stay",
-    ),
-    "finetuning_here_transfers_there": (
-        {"there:ours/readmission": GOOD, "there:ours/elsewhere_readmission": GOOD, "there:ours/zero_shot": NOTHING},
-        {"there:ours/readmission": BAD, "there:ours/elsewhere_readmission": GOOD, "there:ours/zero_shot": NOTHING},
-        "there:ours/zero_shot",
-    ),
-    "clinical_base_is_better_there": (
-        {
-            **{f"there:ours/{recipe}": GOOD for recipe in ("readmission", "elsewhere_readmission")},
-            **{f"there:generalist/{recipe}": BAD for recipe in ("readmission", "elsewhere_readmission")},
-        },
-        {
-            **{f"there:ours/{recipe}": BAD for recipe in ("readmission", "elsewhere_readmission")},
-            **{f"there:generalist/{recipe}": GOOD for recipe in ("readmission", "elsewhere_readmission")},
-        },
-        "there:generalist/readmission",
-    ),
-    "generalist_gains_from_more_labels": (
-        {"there:generalist/readmission": GOOD, "there:generalist/elsewhere_readmission": BAD},
-        {"there:generalist/readmission": BAD, "there:generalist/elsewhere_readmission": GOOD},
-        "there:generalist/elsewhere_readmission",
-    ),
-    "as_many_labels_remove_the_gain": (
-        {"there:generalist/matched_readmission": BAD, "there:generalist/elsewhere_readmission": BAD},
-        {"there:generalist/matched_readmission": GOOD, "there:generalist/elsewhere_readmission": BAD},
-        "there:generalist/matched_readmission",
-    ),
-    "clinical_base_prefers_labels_from_there": (
-        {"there:ours/readmission": BAD, "there:ours/elsewhere_readmission": GOOD},
-        {"there:ours/readmission": GOOD, "there:ours/elsewhere_readmission": BAD},
-        "there:ours/elsewhere_readmission",
-    ),
-    "performance_decays_with_time": (
-        {
-            "ours/joint": {
-                (task, split): GOOD if split == "test" else BAD
-                for task in REMEDE
-                for split in ("test", "temporal_2024")
-            }
-        },
-        {
-            "ours/joint": {
-                (task, split): BAD if split == "test" else GOOD
-                for task in REMEDE
-                for split in ("test", "temporal_2024")
-            }
-        },
-        "ours/joint",
-    ),
-    "encoder_decays_with_time": (
-        {"encoder/joint": {(task, split): GOOD if split == "test" else BAD for task in REMEDE for split in SPLITS}},
-        {"encoder/joint": {(task, split): BAD if split == "test" else GOOD for task in REMEDE for split in SPLITS}},
-        "encoder/joint",
-    ),
-    "decoder_decays_less_than_encoder": (
-        {
-            "older/readmission": GOOD,
-            "encoder/readmission": {("readmission", "test"): GOOD, ("readmission", "temporal_2024"): NOTHING},
-        },
-        {
-            "older/readmission": {("readmission", "test"): GOOD, ("readmission", "temporal_2024"): NOTHING},
-            "encoder/readmission": GOOD,
-        },
-        "encoder/readmission",
-    ),
-    "larger_is_better": (
-        {"ours/joint": GOOD, "small/joint": BAD},
-        {"ours/joint": BAD, "small/joint": GOOD},
-        "small/joint",
-    ),
-    "web_text_does_not_hurt": (
-        {"ours/joint": GOOD, "clinical/joint": GOOD},
-        {"ours/joint": BAD, "clinical/joint": GOOD},
-        "clinical/joint",
-    ),
-    "recent_clinical_text_helps": (
-        {"clinical/joint": GOOD, "older/joint": BAD},
-        {"clinical/joint": BAD, "older/joint": GOOD},
-        "older/joint",
-    ),
-    "decoder_exceeds_encoder": (
-        {"older/readmission": GOOD, "encoder/readmission": BAD},
-        {"older/readmission": BAD, "encoder/readmission": GOOD},
-        "older/readmission",
-    ),
-}
-# What holds of equal models too: of these a claim is that a difference is small, or on one side of a margin.
-HOLD_OF_EQUALS = {"web_text_does_not_hurt", "as_many_labels_remove_the_gain", "clinical_base_needs_fewer_labels"}
-OF_OTHER_NOTES = {"performance_decays_with_time", "encoder_decays_with_time"}
-"""Its two AUROCs are of different notes: they differ by chance."""
 
 
 def verdict(folder: Path, name: str, plan: Plan) -> Judged:
@@ -339,6 +106,80 @@ def test_random_weights_are_nobody_s_large_model(tmp_path: Path) -> None:
     question, figure = QUESTIONS["small_finetuned_exceeds_large_zero_shot"]
     assert judge(question, held, figure).verdict == "holds"
     assert judge(question, replace(held, cells=untrained), figure).verdict == "cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "verdict"),
+    [
+        ("finetuned_exceeds_best_zero_shot", "served_evaluation/gpt", "cannot tell"),
+        ("finetuned_exceeds_best_zero_shot", "zero_shot_evaluation/small", "cannot tell"),
+        ("zero_shot_is_weak", "outside_evaluation/gpt", "cannot tell"),
+        ("small_finetuned_exceeds_large_zero_shot", "served_evaluation/gpt", "cannot tell"),
+        # Neither is larger than ours.
+        ("small_finetuned_exceeds_large_zero_shot", "zero_shot_evaluation/small", "holds"),
+        ("small_finetuned_exceeds_large_zero_shot", "zero_shot_evaluation/random", "holds"),
+        ("finetuned_exceeds_best_zero_shot", "baseline_evaluation/tfidf", "holds"),
+    ],
+)
+def test_a_model_that_nobody_asked_may_be_the_best(name: str, missing: str, verdict: str, tmp_path: Path) -> None:
+    """`make study` asks no served model: what it would have said is unknown, not weaker."""
+    holds, fails, _ = CASES[name]
+    question, figure = QUESTIONS[name]
+    assert judge(question, studied(tmp_path, holds), figure).verdict == "holds"
+    judged = judge(question, studied(tmp_path, holds, missing=[missing]), figure)
+    assert judged.verdict == verdict, judged.numbers
+    assert (missing in judged.numbers) == (verdict == "cannot tell")
+    # Who is weaker than one of them is weaker than the best.
+    assert judge(question, studied(tmp_path, fails, missing=[missing]), figure).verdict == "does not hold"
+
+
+OF_CLINICAL_BASE = sorted(name for name, (question, _) in QUESTIONS.items() if question.is_of_clinical_base)
+
+
+@pytest.mark.parametrize("name", OF_CLINICAL_BASE)
+def test_nothing_is_said_of_a_clinical_base_where_ours_is_none(name: str, tmp_path: Path) -> None:
+    """A profile may have a model from a folder as its only one, and another hospital and few labels beside."""
+    assert name in CASES
+    question, figure = QUESTIONS[name]
+    bases = (replace(BASES[0], corpora=frozenset()), *BASES[1:])
+    judged = judge(question, studied(tmp_path, CASES[name][0], bases=bases), figure)
+    assert judged.verdict == "cannot tell"
+    assert "read no clinical text" in judged.numbers
+
+
+def test_a_statement_about_the_clinical_base_is_marked_as_one() -> None:
+    named = {claim.name for claim in CLAIMS if "clinical base" in claim.statement or "clinically" in claim.statement}
+    assert named == set(OF_CLINICAL_BASE)
+
+
+@pytest.mark.parametrize(
+    ("here", "matched", "there", "verdict"),
+    [(900, 500, 500, "holds"), (500, 500, 3_000, "cannot tell"), (900, 400, 500, "cannot tell")],
+)
+def test_as_many_notes_as_there_are_fewer_than_here(
+    here: int, matched: int, there: int, verdict: str, tmp_path: Path
+) -> None:
+    plan: Plan = {
+        "there:generalist/readmission": GOOD,
+        "there:generalist/matched_readmission": BAD,
+        "there:generalist/elsewhere_readmission": BAD,
+    }
+    held = studied(tmp_path, plan)
+    cells = [replace(cell, num_notes=notes) for cell, notes in zip(held.cells, (here, matched, there), strict=True)]
+    question, figure = QUESTIONS["as_many_labels_remove_the_gain"]
+    judged = judge(question, replace(held, cells=cells), figure)
+    assert judged.verdict == verdict, judged.numbers
+
+
+def test_a_size_that_was_not_pretrained_yet_is_missed(tmp_path: Path) -> None:
+    """Of every pair: the 7B that the profile asks for is in one."""
+    question, figure = QUESTIONS["larger_is_better"]
+    bases = (*BASES, Base(name="huge", corpora=BASES[0].corpora, shape='{"hidden_size": 4096}'))
+    plan = CASES["larger_is_better"][0]
+    assert judge(question, studied(tmp_path, plan, bases=bases), figure).verdict == "holds"
+    judged = judge(question, studied(tmp_path, plan, bases=bases, missing=["joint_evaluation/huge"]), figure)
+    assert judged.verdict == "cannot tell"
+    assert "pretrained_model/huge was not made" in judged.numbers
 
 
 FOLDERS = (

@@ -1,5 +1,6 @@
 """What emerges along a trajectory, planted: comprehension that rises, AUROC that does not or does."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def row(name: str, tokens: int, value: float, reach: float) -> dict[str, Any]:
         "low": value - reach,
         "high": value + reach,
         "n": 500,
+        "num_events": 120,
         "chance": 0.5,
     }
 
@@ -89,6 +91,17 @@ def test_what_is_always_far_above_chance_is_not_close_to_it(
     held = of_tasks({"readmission": (value,) * 4, "mortality": (0.4,) * 4}, reach)
     judged = judge(NEAR, studied(tmp_path, {}, trajectories=[held]), "emergence")
     assert judged.verdict == verdict, judged.numbers
+
+
+@pytest.mark.parametrize(("events", "verdict"), [(4, "cannot tell"), (5, "holds")])
+def test_a_handful_of_deaths_is_named_and_not_judged(events: int, verdict: str, tmp_path: Path) -> None:
+    """Resampled notes with three deaths in them give an interval that knows nothing, and may have no width."""
+    held = of_tasks({"readmission": (0.5,) * 4, "mortality": (0.5,) * 4}, reach=0.0)
+    rows = [{**row, "num_events": events} if row["name"] == "mortality" else row for row in held.rows]
+    for question in (ZERO_SHOT, NEAR):
+        judged = judge(question, studied(tmp_path, {}, trajectories=[replace(held, rows=rows)]), "emergence")
+        assert judged.verdict == verdict, judged.numbers
+        assert ("score more notes" in judged.numbers) == (verdict == "cannot tell")
 
 
 def test_one_checkpoint_above_chance_is_enough(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_the_deviation_between_groups_solves_the_q_profile() -> None:
     assert between(np.array([0.6, 0.9]), np.full(2, 0.01), float(chi2.ppf(0.005, 1))) == 0.5
 
 
-def overlap(low: float, high: float) -> list[dict[str, Any]]:
+def overlap(low: float, high: float, share_seen: float = 0.3) -> list[dict[str, Any]]:
     return [
         {
             "task": task,
@@ -138,6 +138,7 @@ def overlap(low: float, high: float) -> list[dict[str, Any]]:
             "difference_value": (low + high) / 2,
             "difference_low": low,
             "difference_high": high,
+            "share_seen": share_seen,
         }
         for task in ("readmission", "mortality", "length_of_stay")
     ]
@@ -158,6 +159,14 @@ def test_patients_seen_before(low: float, high: float, verdict: str, tmp_path: P
     judged = judge(OVERLAP, held, "patient_overlap")
     assert judged.verdict == verdict, judged.numbers
     assert [detail["level"] for detail in judged.details] == [pytest.approx(1 - 0.05 / 3)] * 3
+
+
+def test_nobody_seen_before_is_nobody_to_leave_out(tmp_path: Path) -> None:
+    """Where ids are new in every year no patient is known again, and the difference is 0 whatever the model remembers."""
+    held = studied(tmp_path, {}, overlap={"patient_overlap/ours": overlap(0.0, 0.0, share_seen=0.0)})
+    judged = judge(OVERLAP, held, "patient_overlap")
+    assert judged.verdict == "cannot tell"
+    assert "nobody to leave out" in judged.numbers
 
 
 def others(age: tuple[float, float], not_white: tuple[float, float]) -> list[dict[str, Any]]:

@@ -7,8 +7,11 @@ import pytest
 from lang1_assets.ops.study.cells import Base
 from lang1_assets.ops.study.roles import (
     architecture_pairs,
+    finetuned_generalists_of,
     generalist_of,
+    of_unknown_size,
     recent_pairs,
+    scaled_generalists_of,
     size_pairs,
     untrained_of,
     web_pairs,
@@ -42,6 +45,25 @@ def test_a_folder_is_the_generalist_where_nothing_else_read_web_text_alone(tmp_p
 def test_a_size_that_is_unknown_or_nearly_the_same_is_no_other_size(tmp_path: Path, num_parameters: int | None) -> None:
     other = Base(name="other", corpora=BASES[0].corpora, num_parameters=num_parameters, shape="other")
     assert names(size_pairs(studied(tmp_path, {}, bases=(BASES[0], other)))) == []
+
+
+def test_a_size_that_is_to_be_finetuned_and_is_not_known_is_missed(tmp_path: Path) -> None:
+    large = Base(name="large", corpora=BASES[0].corpora, shape="large")
+    missing = ["joint_evaluation/large"]
+    assert [*of_unknown_size(studied(tmp_path, {}, bases=(BASES[0], large), missing=missing))] == [large]
+    # Nobody asks for it; nothing of its text is there in another size.
+    assert [*of_unknown_size(studied(tmp_path, {}, bases=(BASES[0], large)))] == []
+    assert [*of_unknown_size(studied(tmp_path, {}, bases=(BASES[1], large), missing=missing))] == []
+
+
+def test_ours_from_a_folder_is_no_generalist_beside_itself(tmp_path: Path) -> None:
+    ours = Base(name="llama", is_from_folder=True)
+    held = studied(tmp_path, {"llama/joint": 1.0, "scaled:llama/1000/100/10": 1.0}, bases=(ours,))
+    assert generalist_of(held) is None
+    assert finetuned_generalists_of(held) == []
+    assert scaled_generalists_of(held) == []
+    beside = studied(tmp_path, {"llama/joint": 1.0}, bases=(ours, BASES[1]))
+    assert generalist_of(beside) == BASES[1]
 
 
 def test_an_encoder_without_a_decoder_of_its_text_is_compared_with_ours(tmp_path: Path) -> None:
