@@ -74,8 +74,8 @@ def tasks_there(studied: Studied) -> list[str]:
 
 
 def tasks_with(studied: Studied, recipe: str) -> list[str]:
-    """Those that some base was finetuned on in this way, or is to be by the profile."""
-    modes = {cell.trained_on for cell in studied.of("elsewhere")}
+    """Those that some base was asked in this way, finetuned or not, or is to be by the profile."""
+    modes = {cell.trained_on or "zero_shot" for cell in studied.of("elsewhere")}
     modes |= {name.split("/")[-1] for name in studied.missing if name.startswith("elsewhere_evaluation/")}
     return [task for task in REMEDE if recipe.format(task) in modes]
 
