@@ -44,7 +44,7 @@ def reason(event: dg.DagsterEvent) -> str:
     return error.message.strip() if error is not None else "no reason given"
 
 
-SAYS_NOTHING = ("Not executing.", "Running dbt command:", "A dbt subsetted execution")
+SAYS_NOTHING = ("Not executing.", "Running dbt command:", "Finished dbt command:", "A dbt subsetted execution")
 """Parts of lines for machines: dbt's command holds every setting and is a screen long (it is in the run's own log)."""
 
 
