@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lang1_assets.ops.analysis.groups import Head, Measured, Measuring, described, head_of, measured
+from lang1_assets.ops.analysis.spellings import is_not_white
 from lang1_assets.ops.bootstrap import MacroAuroc, percentile_interval, resample_weights
 from lang1_assets.ops.metrics import Floats
 from lang1_assets.ops.results import finite, labels_and_probabilities
@@ -25,7 +26,7 @@ class Population(TypedDict):
     mean_age: float | None
     """Over notes."""
     share_not_white: float | None
-    """Of the notes whose race is recorded."""
+    """Of the notes whose race is known (`spellings.is_not_white`)."""
 
 
 class OverlapRow(Head, Measured, Population):
@@ -51,7 +52,7 @@ class Flattery(Head, Difference):
     age: Difference
     """Mean over the notes of seen patients less that of new ones."""
     not_white: Difference
-    """Share of the notes whose race is recorded, of seen patients less that of new ones."""
+    """Share of the notes whose race is known, of seen patients less that of new ones."""
 
 
 def overlap_rows(
@@ -71,16 +72,17 @@ def overlap_rows(
         **found,
         "share_seen": float(frame["is_seen"].to_numpy().mean()),
         "age": mean_difference(frame, pl.col("age"), how),
-        "not_white": mean_difference(frame, pl.col("race") != "White", how),
+        "not_white": mean_difference(frame, is_not_white(pl.col("race")), how),
     }
 
 
 def population(part: pl.DataFrame) -> Population:
-    ages, races = part["age"].drop_nulls().to_numpy(), part["race"].drop_nulls().to_numpy()
+    ages = part["age"].drop_nulls().to_numpy()
+    others = part.select(is_not_white(pl.col("race"))).to_series().drop_nulls().to_numpy()
     return {
         "num_patients": part["subject_id"].n_unique(),
         "mean_age": float(ages.mean()) if len(ages) else None,
-        "share_not_white": float((races != "White").mean()) if len(races) else None,
+        "share_not_white": float(others.mean()) if len(others) else None,
     }
 
 

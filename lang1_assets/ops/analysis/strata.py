@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from lang1_assets.ops.analysis.groups import Head, Measured, Measuring, described, head_of, lower_than, measured
+from lang1_assets.ops.analysis.spellings import recorded
 
 ATTRIBUTES: dict[str, str] = {
     "age_band": "Age",
@@ -18,6 +19,8 @@ ATTRIBUTES: dict[str, str] = {
     "borough": "Borough",
 }
 """Column -> its name in print; the first two are made of `age`."""
+SPELLED = ("sex", "race", "ethnicity", "borough")
+"""Those that are as the hospital writes them."""
 ALL = "all"
 NOT_RECORDED = "not recorded"
 ADULT_AGE = 18
@@ -54,13 +57,14 @@ def strata_rows(
 
 
 def with_strata(frame: pl.DataFrame, age_band_years: int) -> pl.DataFrame:
-    """`age_band` (`5 - 9`), `child_or_adult`; what is not recorded is a group of its own."""
+    """`age_band` (`5 - 9`), `child_or_adult`; what is not recorded, in whatever words, is one group of its own."""
     first = pl.col("age") // age_band_years * age_band_years
     bands = pl.format("{} - {}", first, first + age_band_years - 1)
     side = pl.when(pl.col("age") < ADULT_AGE).then(pl.lit("child")).otherwise(pl.lit("adult"))
     is_known = pl.col("age").is_not_null()
     named = frame.with_columns(age_band=pl.when(is_known).then(bands), child_or_adult=pl.when(is_known).then(side))
-    return named.with_columns(pl.col(list(ATTRIBUTES)).fill_null(NOT_RECORDED))
+    known = named.with_columns(recorded(pl.col(name)) for name in SPELLED)
+    return known.with_columns(pl.col(list(ATTRIBUTES)).fill_null(NOT_RECORDED))
 
 
 def in_order(group: str) -> tuple[float, str]:

@@ -36,6 +36,33 @@ def test_who_they_are_is_said():
     assert flattery["share_seen"] == 0.5
 
 
+def test_whatever_a_source_calls_them_the_same_patients_are_white():
+    predictions, examples = scored()
+    spelled = {"White": "WHITE - RUSSIAN", "Asian": "ASIAN - CHINESE", "Black": "BLACK/AFRICAN AMERICAN"}
+    respelled = examples.with_columns(pl.col("race").replace(spelled))
+    first = overlap_rows(predictions, examples, "joint", first_half(examples), HOW)
+    assert overlap_rows(predictions, respelled, "joint", first_half(examples), HOW) == first
+    # The same notes, whether it is said that nobody knows or nothing is said.
+    few = pl.int_range(900) % 7 == 0
+    for nobody_knows in ("UNABLE TO OBTAIN", "Patient Refused"):
+        unsaid, said = (
+            examples.with_columns(race=pl.when(few).then(pl.lit(words)).otherwise("race"))
+            for words in (None, nobody_knows)
+        )
+        expected, flattery = overlap_rows(predictions, unsaid, "joint", first_half(examples), HOW)
+        assert overlap_rows(predictions, said, "joint", first_half(examples), HOW) == (expected, flattery)
+        assert expected[0]["share_not_white"] == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_of_codes_nobody_here_knows_whom_they_mean():
+    predictions, examples = scored()
+    coded = examples.with_columns(race=pl.col("race").replace({"White": "1", "Asian": "2", "Black": "3"}))
+    rows, flattery = overlap_rows(predictions, coded, "joint", first_half(examples), HOW)
+    assert [row["share_not_white"] for row in rows] == [None, None, None]
+    assert flattery["not_white"] == {"value": None, "low": None, "high": None}
+    assert flattery["age"]["value"] is not None
+
+
 def test_how_seen_patients_differ_has_an_interval():
     predictions, examples = scored()
     older = examples.with_columns(

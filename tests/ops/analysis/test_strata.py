@@ -49,6 +49,19 @@ def test_what_is_not_recorded_is_a_group_that_is_named_when_left_out():
     assert "Ethnicity not recorded (1 notes, fewer than 30)" in left_out_groups(rows)
 
 
+def test_words_that_say_nothing_are_not_recorded_and_no_groups():
+    predictions, examples = scored()
+    words = pl.Series(
+        [None, "UNKNOWN/NOT SPECIFIED", "PATIENT DECLINED TO ANSWER", "", "Unknown", "WHITE - RUSSIAN"] * 150
+    )
+    rows = rows_of(
+        predictions, examples.with_columns(words.alias(name) for name in ("sex", "race", "ethnicity", "borough"))
+    )
+    for attribute in ("sex", "race", "ethnicity", "borough"):
+        groups = {row["group"]: row["n"] for row in rows if row["attribute"] == attribute}
+        assert groups == {NOT_RECORDED: 750, "WHITE - RUSSIAN": 150}
+
+
 def test_a_group_that_the_model_fails_is_found():
     predictions, examples = scored(seed=3)
     of_bronx = set(examples.filter(borough="Bronx")["note_id"])
