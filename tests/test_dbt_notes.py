@@ -166,6 +166,12 @@ def test_the_embedded_hospital_writes_the_columns_that_staging_reads() -> None:
         assert set(table.required) <= set(written) <= set(table.columns), table.name
 
 
+def test_an_encounter_without_a_class_is_an_inpatient_stay(dirty: Build) -> None:
+    # As all of the embedded hospital's are.
+    assert "encounter_class" not in schemas.EXPORT_COLUMNS["encounters"]
+    assert dirty.table("encounters")["encounter_class"].unique().to_list() == ["inpatient"]
+
+
 def test_the_contract_is_enforced_with_types(dirty: Build) -> None:
     manifest = json.loads((dirty.parquet.parent / "target" / "manifest.json").read_text())
     staged = [node for node in manifest["nodes"].values() if node["name"].startswith("stg_")]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lang1_assets.ops.baselines.structured import Tables, structured_features
 from tests.dbt_runs import Build, run_dbt
 
 MIMIC = {"splits": "shares", "minimum_plausible_date": "1750-01-01", "maximum_plausible_date": "2300-01-01"}
@@ -301,6 +302,18 @@ def test_omop_cohorts(omop: Build) -> None:
     assert {note: label for note, (_, label) in omop.labels("comorbidity").items()} == {"100": 1, "102": 1}
     # Back on 20 March; the observation period lasts until 10 April.
     assert {note: label for note, (_, label) in omop.labels("readmission").items()} == {"101": 1}
+
+
+def test_a_visit_of_a_clinic_is_no_earlier_stay(omop: Build) -> None:
+    cohort = omop.table("cohort_mortality")
+
+    def earlier_stays(*classes: str) -> dict[str, float]:
+        features = structured_features(cohort, Tables(folder=omop.parquet, stay_classes=classes))
+        return dict(features.select("note_id", "num_earlier_stays").iter_rows())
+
+    # Person 2 was in a clinic a month before.
+    assert earlier_stays("inpatient") == {"100": 0, "102": 0}
+    assert earlier_stays("inpatient", "outpatient") == {"100": 0, "102": 1}
 
 
 def test_omop_people_and_rejects(omop: Build) -> None:

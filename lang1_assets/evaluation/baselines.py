@@ -46,16 +46,17 @@ def baseline_evaluation(settings: Settings) -> dg.AssetsDefinition:
         key = context.partition_key
         tables = store.get("warehouse")
         examples = examples_to_score(store, tuple(TASKS))
-        splits = settings.cohorts.test_splits
+        splits, stay_classes = settings.cohorts.test_splits, settings.cohorts.stay_classes
         learned: dict[str, Any] = {}
 
         def score() -> Any:
             from lang1_assets.ops.baselines.fitting import predict_baseline
+            from lang1_assets.ops.baselines.structured import Tables
 
             found = predict_baseline(
                 key,
                 example_files(examples),
-                tables.path,
+                Tables(folder=tables.path, stay_classes=stay_classes),
                 splits,
                 settings.evaluate.max_examples,
                 settings.seed,
@@ -76,7 +77,11 @@ def baseline_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 score=score,
                 hashes=lambda: learned,
                 # Its notes are whole: no model's context cuts them.
-                parameters={"note_tokens": None, "max_examples": settings.evaluate.max_examples},
+                parameters={
+                    "note_tokens": None,
+                    "max_examples": settings.evaluate.max_examples,
+                    "stay_classes": list(stay_classes),
+                },
                 code=CODE,
             ),
             examples=examples,

@@ -46,7 +46,7 @@ def resources(folder: Path) -> dict[str, Any]:
         store.build(f"{task}_examples", write)
 
     def write_warehouse(work: Path) -> dict[str, Any]:
-        for file in tables.iterdir():
+        for file in tables.folder.iterdir():
             (work / file.name).write_bytes(file.read_bytes())
         return {"cohort_sql_sha256": dict.fromkeys(TASKS, "ab" * 32)}
 
@@ -113,12 +113,28 @@ def test_the_assets_are_those_that_there_are(settings: Settings) -> None:
     assert tuple(asset.partitions_def.get_partition_keys()) == BASELINES
 
 
+def test_other_classes_of_stays_are_another_evaluation(
+    evaluated: dict[str, Any], resources: dict[str, Any], settings: Settings
+) -> None:
+    store, name = resources["store"], "baseline_evaluation/structured-trees"
+    before = store.get(name)
+    scored = pl.read_parquet(before.path / "predictions.parquet")
+    cohorts = settings.cohorts.model_copy(update={"stay_classes": ("inpatient", "observation")})
+    (asset,) = baselines.build_assets(settings.model_copy(update={"cohorts": cohorts}))
+    assert dg.materialize([asset], resources=resources, partition_key="structured-trees").success
+    after = store.get(name)
+    assert after.fingerprint != before.fingerprint
+    # Here every encounter is an inpatient stay.
+    assert pl.read_parquet(after.path / "predictions.parquet").equals(scored)
+
+
 def test_other_labels_are_learned_again(
     evaluated: dict[str, Any], resources: dict[str, Any], settings: Settings
 ) -> None:
     store = resources["store"]
-    before = store.get("baseline_evaluation/structured-trees").fingerprint
     (asset,) = baselines.build_assets(settings)
+    assert dg.materialize([asset], resources=resources, partition_key="structured-trees").success
+    before = store.get("baseline_evaluation/structured-trees").fingerprint
     again = dg.materialize([asset], resources=resources, partition_key="structured-trees")
     assert again.success
     assert store.get("baseline_evaluation/structured-trees").fingerprint == before

@@ -22,7 +22,7 @@ from lang1_assets.ops.baselines.models import (
     trained_models,
     vectorizer,
 )
-from lang1_assets.ops.baselines.structured import CATEGORIES, NUMBERS, structured_features
+from lang1_assets.ops.baselines.structured import CATEGORIES, NUMBERS, Tables, structured_features
 from lang1_assets.ops.evaluation import prediction_rows
 from lang1_assets.ops.evaluation_record import PromptsUsed, prompts_used, values_sha256
 from lang1_assets.ops.metrics import Integers
@@ -77,7 +77,7 @@ class ScoredBaseline:
 def predict_baseline(
     name: str,
     examples: dict[str, Path],
-    tables: Path,
+    tables: Tables,
     splits: Sequence[str],
     max_examples: int,
     seed: int,
@@ -87,7 +87,7 @@ def predict_baseline(
 
     Args:
         examples: task -> rows of `schemas.EXAMPLES`.
-        tables: the folder of the warehouse's tables, for what is not in the note.
+        tables: for what is not in the note.
 
     Raises:
         BaselineError: no task can be fitted, each having no training note or one class of them, or no split has a note.
@@ -124,13 +124,13 @@ class TaskModel:
 
     baseline: Baseline
     task: Task
-    tables: Path
+    tables: Tables
     vectorizer: Any
     trained: Trained
     fitted: Fitted
 
     @classmethod
-    def fit(cls, baseline: Baseline, task: Task, path: Path, tables: Path, seed: int) -> TaskModel:
+    def fit(cls, baseline: Baseline, task: Task, path: Path, tables: Tables, seed: int) -> TaskModel:
         train, val = (notes_of(path, split) for split in ("train", "val"))
         if train["label"].n_unique() < 2:
             raise BaselineError(
@@ -201,7 +201,7 @@ def labels_of(rows: pl.DataFrame) -> Integers:
     return rows["label"].to_numpy().astype(np.int64)
 
 
-def inputs(baseline: Baseline, rows: pl.DataFrame, tables: Path) -> Any:
+def inputs(baseline: Baseline, rows: pl.DataFrame, tables: Tables) -> Any:
     """What the vectorizer of a baseline takes: texts, or a pandas frame of `NUMBERS` and `CATEGORIES`."""
     if baseline.inputs == "text":
         return rows["text"].to_list()

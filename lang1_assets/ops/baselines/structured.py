@@ -6,6 +6,7 @@ which two sources (MIMIC-III and MIMIC-IV) take from the last service of the sta
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -36,7 +37,7 @@ CATEGORIES = (
     "admission_time_of_day",
 )
 """Text, `NOT_RECORDED` where nothing is known."""
-ENCOUNTERS = ["encounter_id", "subject_id", "admit_time", "discharge_time", "admission_type"]
+ENCOUNTERS = ["encounter_id", "subject_id", "encounter_class", "admit_time", "discharge_time", "admission_type"]
 OF_THE_NOTE = ["note_id", "encounter_id", "subject_id", "prediction_time"]
 OF_THE_PATIENT = ["age", "sex", "race", "ethnicity", "borough"]
 
@@ -45,21 +46,32 @@ class StructuredError(ValueError):
     """The tables do not know a note that the cohort has."""
 
 
-def structured_features(cohort: pl.DataFrame, tables: Path) -> pl.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """What the features are read from."""
+
+    folder: Path
+    """Of the warehouse's tables."""
+    stay_classes: tuple[str, ...]
+    """Encounter classes that are hospital stays, as the cohorts have it: visits of a clinic, say, are no part of a history."""
+
+
+def structured_features(cohort: pl.DataFrame, tables: Tables) -> pl.DataFrame:
     """`note_id`, `NUMBERS` and `CATEGORIES` of each row of a cohort, in its order.
 
     Args:
         cohort: rows of `schemas.COHORT`, with or without text.
-        tables: the folder of the warehouse's tables.
 
     Raises:
         StructuredError: a note's stay is not among the encounters.
     """
-    encounters = pl.read_parquet(tables / "encounters.parquet", columns=ENCOUNTERS)
-    scores = pl.read_parquet(tables / "charlson_scores.parquet")
-    departments = pl.read_parquet(tables / "staged_notes.parquet", columns=["note_id", "department"])
+    encounters = pl.read_parquet(tables.folder / "encounters.parquet", columns=ENCOUNTERS)
+    scores = pl.read_parquet(tables.folder / "charlson_scores.parquet")
+    departments = pl.read_parquet(tables.folder / "staged_notes.parquet", columns=["note_id", "department"])
     asked = cohort.select(OF_THE_NOTE)
-    columns = [admission(asked, encounters), history(asked, encounters, scores)]
+    stays = encounters.filter(pl.col("encounter_class").is_in(list(tables.stay_classes)))
+    # The note's own encounter may be of another class where a task of the hospital's own asks about others.
+    columns = [admission(asked, encounters), history(asked, stays, scores)]
     frame = cohort.select("note_id", *OF_THE_PATIENT)
     for part in columns:
         frame = frame.join(part, on="note_id", how="left", maintain_order="left", validate="1:1")
@@ -97,9 +109,9 @@ def admission(asked: pl.DataFrame, encounters: pl.DataFrame) -> pl.DataFrame:
     return frame.select("note_id", **{name: pl.when(is_begun).then(value) for name, value in known.items()})
 
 
-def history(asked: pl.DataFrame, encounters: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+def history(asked: pl.DataFrame, stays: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
     """Other stays of the patient that had begun at prediction time: how many, how long ago, how ill (Charlson)."""
-    others = encounters.join(scores, on="encounter_id", how="left").rename({"encounter_id": "other_encounter_id"})
+    others = stays.join(scores, on="encounter_id", how="left").rename({"encounter_id": "other_encounter_id"})
     pairs = asked.lazy().join(others.lazy(), on="subject_id")
     ended = pl.when(pl.col("discharge_time") <= pl.col("prediction_time")).then("discharge_time")
     earlier = pairs.filter(

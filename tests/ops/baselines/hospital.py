@@ -6,17 +6,25 @@ from typing import Any
 
 import polars as pl
 
+from lang1_assets.ops.baselines.structured import Tables
+
 NOW = datetime(2020, 6, 10, 12)
 TIMES = pl.Datetime("us")
 
 
 def stay(
-    name: str, patient: str, admitted: datetime, days: float | None, kind: str | None = "emergency"
+    name: str,
+    patient: str,
+    admitted: datetime,
+    days: float | None,
+    kind: str | None = "emergency",
+    encounter_class: str = "inpatient",
 ) -> dict[str, Any]:
     end = None if days is None else admitted + timedelta(days=days)
     return {
         "encounter_id": name,
         "subject_id": patient,
+        "encounter_class": encounter_class,
         "admit_time": admitted,
         "discharge_time": end,
         "admission_type": kind,
@@ -30,7 +38,8 @@ def write_tables(
     stays: list[dict[str, Any]],
     scores: dict[str, int] | None = None,
     departments: dict[str, str | None] | None = None,
-) -> Path:
+    stay_classes: tuple[str, ...] = ("inpatient",),
+) -> Tables:
     folder.mkdir(exist_ok=True)
     encounters = pl.DataFrame(
         stays, schema_overrides={"admit_time": TIMES, "discharge_time": TIMES, "admission_type": pl.String}
@@ -46,7 +55,7 @@ def write_tables(
         {"note_id": list(known), "department": list(known.values())},
         schema={"note_id": pl.String, "department": pl.String},
     ).write_parquet(folder / "staged_notes.parquet")
-    return folder
+    return Tables(folder=folder, stay_classes=stay_classes)
 
 
 def cohort(*notes: tuple[str, str, str, datetime], age: int | None = 60) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from lang1_assets.ops import schemas
+from lang1_assets.ops.baselines.structured import Tables
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.baselines.hospital import NOW, stay, write_tables
 
@@ -17,8 +18,8 @@ FILLER = ["patient", "denies", "pain", "stable", "home", "fever", "plan", "heart
 
 def planted(
     folder: Path, tasks: tuple[str, ...], *, word: str = "sepsis", is_random: bool = False
-) -> tuple[dict[str, Path], Path]:
-    """Example files by task, and the folder of the tables."""
+) -> tuple[dict[str, Path], Tables]:
+    """Example files by task, and the tables."""
     folder.mkdir(exist_ok=True)
     rng = random.Random(5)
     files, stays = {}, []

@@ -15,17 +15,18 @@ from lang1_assets.ops import schemas
 from lang1_assets.ops.baselines import BASELINES
 from lang1_assets.ops.baselines.fitting import BaselineError, ScoredBaseline, predict_baseline
 from lang1_assets.ops.baselines.models import KINDS, MIN_NOTES, PENALTIES
+from lang1_assets.ops.baselines.structured import Tables
 from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.prompts import read_examples
 from tests.ops.baselines.planted import SIZES, SPLITS, planted
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Path]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Path], Tables]:
     return planted(tmp_path_factory.mktemp("planted"), ("mortality", "length_of_stay"))
 
 
-def scored(name: str, files: tuple[dict[str, Path], Path], max_examples: int = 1000) -> ScoredBaseline:
+def scored(name: str, files: tuple[dict[str, Path], Tables], max_examples: int = 1000) -> ScoredBaseline:
     return predict_baseline(name, files[0], files[1], SPLITS, max_examples, 7, lambda words: None)
 
 
@@ -35,7 +36,7 @@ def auroc_of(found: ScoredBaseline, task: str, split: str = "temporal_2024") -> 
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_what_was_planted_is_found_and_nothing_else(name: str, files: tuple[dict[str, Path], Path]) -> None:
+def test_what_was_planted_is_found_and_nothing_else(name: str, files: tuple[dict[str, Path], Tables]) -> None:
     found = scored(name, files)
     # The word is in the notes, the admission type in the tables; each says which third of the notes it is.
     for task in ("mortality", "length_of_stay"):
@@ -53,13 +54,13 @@ def test_labels_that_follow_from_nothing_are_not_found(name: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["tfidf-trees", "structured-logistic"])
-def test_the_same_twice(name: str, files: tuple[dict[str, Path], Path]) -> None:
+def test_the_same_twice(name: str, files: tuple[dict[str, Path], Tables]) -> None:
     first, second = scored(name, files), scored(name, files)
     assert first.predictions.equals(second.predictions)
     assert first.record == second.record
 
 
-def test_the_logistic_regression_is_that_of_scikit_learn(files: tuple[dict[str, Path], Path]) -> None:
+def test_the_logistic_regression_is_that_of_scikit_learn(files: tuple[dict[str, Path], Tables]) -> None:
     found = scored("tfidf-logistic", files)
     frame = pl.read_parquet(files[0]["mortality"]).sort("note_id")
     parts = {split: frame.filter(split=split) for split in ("train", "val", "temporal_2024")}
@@ -81,7 +82,7 @@ def test_the_logistic_regression_is_that_of_scikit_learn(files: tuple[dict[str, 
     assert found.fitted[0]["settings"] == {"C": best}
 
 
-def test_the_notes_are_those_that_language_models_are_scored_on(files: tuple[dict[str, Path], Path]) -> None:
+def test_the_notes_are_those_that_language_models_are_scored_on(files: tuple[dict[str, Path], Tables]) -> None:
     found = scored("structured-logistic", files, max_examples=30)
     for task, path in files[0].items():
         expected = read_examples(path, "test", 30, 7)["note_id"].to_list()
@@ -89,7 +90,7 @@ def test_the_notes_are_those_that_language_models_are_scored_on(files: tuple[dic
         assert next(row for row in found.prompts if (row["task"], row["split"]) == (task, "test"))["num"] == 30
 
 
-def test_what_is_recorded_of_it_holds_no_word_of_a_note(files: tuple[dict[str, Path], Path]) -> None:
+def test_what_is_recorded_of_it_holds_no_word_of_a_note(files: tuple[dict[str, Path], Tables]) -> None:
     for name in BASELINES:
         found = scored(name, files)
         text = json.dumps({**found.record, "prompts": found.prompts})
@@ -98,7 +99,7 @@ def test_what_is_recorded_of_it_holds_no_word_of_a_note(files: tuple[dict[str, P
         assert {row["task"] for row in found.record["fitted"]} == {"mortality", "length_of_stay"}
 
 
-def test_what_it_saw_is_hashed(files: tuple[dict[str, Path], Path], tmp_path: Path) -> None:
+def test_what_it_saw_is_hashed(files: tuple[dict[str, Path], Tables], tmp_path: Path) -> None:
     other = planted(tmp_path, ("mortality", "length_of_stay"), word="fever")
     assert scored("tfidf-logistic", files).prompts != scored("tfidf-logistic", other).prompts
     # The tables are the same.

@@ -79,6 +79,35 @@ def test_a_stay_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         structured_features(NOTE, write_tables(tmp_path / "t", [stay("other", "p1", NOW, 1)]))
 
 
+def test_visits_that_are_no_stays_are_no_history(tmp_path: Path) -> None:
+    before = stay("before", "p1", NOW - timedelta(days=40), 10)
+    visits = [
+        stay("clinic", "p1", NOW - timedelta(days=5), 0.1, encounter_class="outpatient"),
+        # Open for years, as a series of visits may be; and one that never ended.
+        stay("series", "p1", NOW - timedelta(days=900), 800, encounter_class="outpatient"),
+        stay("open", "p1", NOW - timedelta(days=2), None, encounter_class="other"),
+        stay("emergency-room", "p1", NOW - timedelta(days=20), 0.5, encounter_class="emergency"),
+    ]
+    scores = {"before": 2, "series": 8}
+    found = one(tmp_path, [OWN, before, *visits], scores=scores)
+    assert found == one(tmp_path, [OWN, before], scores=scores)
+    assert (found["num_earlier_stays"], found["days_since_last_stay"]) == (1, 30)
+    both = one(tmp_path, [OWN, before, *visits], scores=scores, stay_classes=("inpatient", "emergency"))
+    assert (both["num_earlier_stays"], both["days_since_last_stay"], both["days_in_hospital_before"]) == (2, 19.5, 10.5)
+    assert (both["num_stays_in_a_year"], both["earlier_charlson_score"]) == (2, 2)
+
+
+def test_where_every_encounter_is_a_stay_other_classes_change_nothing(tmp_path: Path) -> None:
+    stays = [OWN, stay("before", "p1", NOW - timedelta(days=40), 10), stay("next", "p1", NOW - timedelta(days=4), 1)]
+    classes = ("inpatient", "emergency", "observation", "outpatient", "other")
+    assert one(tmp_path, stays) == one(tmp_path, stays, stay_classes=classes)
+
+
+def test_a_note_s_own_encounter_is_known_whatever_its_class(tmp_path: Path) -> None:
+    found = one(tmp_path, [{**OWN, "encounter_class": "emergency"}])
+    assert (found["hours_since_admission"], found["num_earlier_stays"]) == (6, 0)
+
+
 def test_rows_keep_the_order_of_the_cohort(tmp_path: Path) -> None:
     notes = cohort(("b", "own", "p1", NOW), ("a", "own", "p1", NOW + timedelta(hours=2)))
     found = structured_features(notes, write_tables(tmp_path / "t", [OWN]))
@@ -88,17 +117,29 @@ def test_rows_keep_the_order_of_the_cohort(tmp_path: Path) -> None:
 
 HOURS = st.integers(-24 * 400, 24 * 400)
 STAYS = st.lists(
-    st.tuples(HOURS, st.none() | st.integers(0, 24 * 60), st.none() | st.integers(0, 9), st.sampled_from(["p1", "p2"])),
+    st.tuples(
+        HOURS,
+        st.none() | st.integers(0, 24 * 60),
+        st.none() | st.integers(0, 9),
+        st.sampled_from(["p1", "p2"]),
+        st.sampled_from(["inpatient", "inpatient", "outpatient"]),
+    ),
     max_size=6,
 )
 
 
 def drawn(stays: Any) -> tuple[list[dict[str, Any]], dict[str, int]]:
     rows = [
-        stay(f"s{i}", patient, NOW + timedelta(hours=first), None if length is None else length / 24)
-        for i, (first, length, _, patient) in enumerate(stays)
+        stay(
+            f"s{i}",
+            patient,
+            NOW + timedelta(hours=first),
+            None if length is None else length / 24,
+            encounter_class=encounter_class,
+        )
+        for i, (first, length, _, patient, encounter_class) in enumerate(stays)
     ]
-    return rows, {f"s{i}": score for i, (_, _, score, _) in enumerate(stays) if score is not None}
+    return rows, {f"s{i}": score for i, (_, _, score, _, _) in enumerate(stays) if score is not None}
 
 
 def features_of(stays: list[dict[str, Any]], scores: dict[str, int]) -> dict[str, Any]:
@@ -130,7 +171,8 @@ def test_what_comes_after_the_prediction_changes_nothing(stays: Any, end: int, s
 
 def slowly(stays: list[dict[str, Any]], scores: dict[str, int]) -> dict[str, float | None]:
     """The history as one would count it by hand."""
-    past = [row for row in stays if row["subject_id"] == "p1" and row["admit_time"] < NOW]
+    own = [row for row in stays if row["subject_id"] == "p1" and row["encounter_class"] == "inpatient"]
+    past = [row for row in own if row["admit_time"] < NOW]
     ends: dict[str, datetime | None] = {
         row["encounter_id"]: row["discharge_time"] if row["discharge_time"] and row["discharge_time"] <= NOW else None
         for row in past
