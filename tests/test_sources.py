@@ -213,6 +213,7 @@ CONCEPTS = [
     ("3", "Congestive heart failure, unspecified", "ICD10CM", "I50.9"),
     ("4", "Heart failure", "SNOMED", "84114007"),
     ("8527", "White", "Race", "5"),
+    ("0", "No matching concept", "None", "No matching concept"),
     ("3", "A second row of one concept", "ICD10CM", "I50.9"),
 ]
 
@@ -221,8 +222,13 @@ def _write_omop(folder: Path, discharged_to: str, as_parquet: bool) -> None:
     """CDM 5.4 or 5.3 by the name of the disposition's column."""
     tables = {
         "person": (
-            "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth,birth_datetime,race_concept_id",
-            [("1", "8532", "1950", "4", "", "", "8527"), ("2", "8507", "1960", "", "", "1960-02-03 00:00:00", "0")],
+            "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth,birth_datetime,race_concept_id,"
+            "race_source_value",
+            [
+                ("1", "8532", "1950", "4", "", "", "8527", "5"),
+                ("2", "8507", "1960", "", "", "1960-02-03 00:00:00", "0", "BLACK/CAPE VERDEAN"),
+                ("3", "8507", "1970", "", "", "", "0", "9"),  # never in a hospital
+            ],
         ),
         "visit_occurrence": (
             "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_start_datetime,visit_end_date,"
@@ -319,6 +325,8 @@ def test_a_visit_of_a_clinic_is_no_earlier_stay(omop: Build) -> None:
 def test_omop_people_and_rejects(omop: Build) -> None:
     people = {row["subject_id"]: row for row in omop.table("patients").to_dicts()}
     assert (str(people["1"]["birth_date"]), people["1"]["sex"], people["1"]["race"]) == ("1950-04-01", "F", "White")
+    # In words wherever there are any.
+    assert (people["2"]["race"], people["3"]["race"]) == ("BLACK/CAPE VERDEAN", "9")
     assert str(people["1"]["follow_up_end"]) == "2015-04-10 23:59:59"
     assert omop.rejects() == {("condition_occurrence", "no_icd_code"): 1, ("concept", "duplicate_key"): 1}
     types = {row["note_id"]: row["note_type"] for row in omop.table("staged_notes").to_dicts()}

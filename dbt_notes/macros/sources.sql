@@ -164,3 +164,12 @@ case
         else 'final, adverse determination'
     end
 {%- endmacro -%}
+
+
+{#- The source's own value where it is in words, else the concept's name: a code (`1`, `W`) says nothing to whoever reads a table. -#}
+{%- macro said_in_words(source_value, concept_name) -%}
+case
+        when {{ matches(source_value, "[a-z]{3}") }} then {{ source_value }}
+        else coalesce({{ concept_name }}, {{ source_value }})
+    end
+{%- endmacro -%}

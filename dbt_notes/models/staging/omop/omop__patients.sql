@@ -9,7 +9,8 @@ death as (
 
 concept as (
     select * from {{ ref("omop__concept") }}
-    where reject_reason is null
+    -- Concept 0 is called "No matching concept".
+    where reject_reason is null and concept_id != '0'
 ),
 
 location as (
@@ -39,8 +40,8 @@ select
         when '8532' then 'F'
         else person.gender_source_value
     end as sex,
-    coalesce(person.race_source_value, race.concept_name) as race,
-    coalesce(person.ethnicity_source_value, ethnicity.concept_name) as ethnicity,
+    {{ said_in_words("person.race_source_value", "race.concept_name") }} as race,
+    {{ said_in_words("person.ethnicity_source_value", "ethnicity.concept_name") }} as ethnicity,
     coalesce(location.county, location.city) as borough,
     coalesce(death.death_datetime, death.death_date) as death_date,
     observed.last_date || ' 23:59:59' as follow_up_end,
