@@ -23,8 +23,10 @@ from lang1_assets.resources.launcher import TrainingLauncher
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.resources.tracking import FINETUNED_TAG, Tracking, registered_name
 from lang1_assets.settings import Settings
+from lang1_assets.settings.study import ELSEWHERE_RECIPES
 
 GROUP = "finetune"
+CONTROL = "none: a control of a study, never to serve"
 
 
 def build_assets(settings: Settings) -> list[Any]:
@@ -90,7 +92,7 @@ def finetuned(settings: Settings, recipe: str) -> dg.AssetsDefinition:
             artifact,
             [better_than_chance(artifact.summary["best_val_auroc"])],
             mlflow_run=dg.MetadataValue.url(artifact.summary["mlflow_url"]),
-            registered_version=version,
+            registered_version=version or CONTROL,
             search=search_table(artifact),
         )
 
@@ -128,8 +130,10 @@ def num_notes_there(examples: Artifact) -> int:
     return number
 
 
-def register(settings: Settings, tracking: Tracking, artifact: Artifact, recipe: str, key: str) -> str:
-    """A version of the recipe's registered model, a candidate for service."""
+def register(settings: Settings, tracking: Tracking, artifact: Artifact, recipe: str, key: str) -> str | None:
+    """A version of the recipe's registered model, a candidate for service; None of a control, which has its run alone."""
+    if recipe in ELSEWHERE_RECIPES:
+        return None
     summary = artifact.summary
     return tracking.register(
         registered_name(settings.name, recipe),

@@ -42,7 +42,7 @@ def build_assets(settings: Settings) -> list[Any]:
 
 
 def recipes_of(settings: Settings) -> list[str]:
-    """For use here; what is finetuned on another hospital's labels is a control of a study and has no card."""
+    """For use here: a control of a study is neither registered nor has it a card."""
     return [recipe for recipe in settings.recipes if recipe not in ELSEWHERE_RECIPES]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from lang1_assets.resources.alerts import Alerts
 from lang1_assets.resources.store import ArtifactStore
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, load_settings
+from tests.mlflow_database import database  # noqa: F401
 from tests.models.in_process_launcher import InProcessLauncher
 from tests.ops.conftest import synthetic_examples
 
@@ -121,6 +123,58 @@ def test_without_notes_there_nothing_is_matched_and_the_other_hospital_is_named(
     }
     with pytest.raises(dg.Failure, match=f"elsewhere_mortality_examples.*{reason or 'none of split'}"):
         dg.materialize([finetune.finetuned(settings, "matched_mortality")], resources=resources, partition_key=VARIANT)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "registered"),
+    [("mortality", ["ours-mortality"]), ("matched_mortality", []), ("elsewhere_mortality", [])],
+)
+def test_a_control_is_registered_nowhere(
+    recipe: str,
+    registered: list[str],
+    settings: Settings,
+    tmp_path: Path,
+    database: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It answers a question of a study and never serves: among the registered models each is a candidate and has a card."""
+    store = ArtifactStore(root=str(tmp_path / "artifacts"))
+
+    def write(work: Path) -> dict[str, Any]:
+        synthetic_examples("mortality").write_parquet(work / "examples.parquet")
+        return {"switched_off": ""}
+
+    for name in ("mortality_examples", "elsewhere_mortality_examples"):
+        store.build(name, write)
+    store.build(f"pretrained_model/{VARIANT}", lambda work: {})
+    tracking = Tracking(
+        tracking_uri=f"sqlite:///{shutil.copyfile(database, tmp_path / 'mlflow.db')}",
+        ui_url="",
+        artifact_root=str(tmp_path / "mlflow"),
+        dagster_url="",
+    )
+    client = tracking._client()
+    summary = {
+        "mlflow_run_id": client.create_run("0").info.run_id,
+        "mlflow_url": "http://127.0.0.1:5000",
+        "checkpoint": "tokens-7",
+        "best_val_micro_auroc": 0.7,
+        "best_val_auroc": {"mortality": 0.7},
+    }
+
+    def build(context: Any, settings: Any, store: ArtifactStore, services: Any, finetuning: Any) -> Any:
+        """A model without its training."""
+        return store.build(finetuning.artifact, lambda work: summary)
+
+    monkeypatch.setattr(finetune, "build_finetuned", build)
+    made = dg.materialize(
+        [finetune.finetuned(settings, recipe)],
+        resources={"store": store, "tracking": tracking, "launcher": InProcessLauncher(), "alerts": Alerts()},
+        partition_key=VARIANT,
+    )
+    assert [model.name for model in client.search_registered_models()] == registered
+    (shown,) = made.asset_materializations_for_node(f"finetuned_{recipe}")
+    assert shown.metadata["registered_version"].value == ("1" if registered else finetune.CONTROL)
 
 
 def test_what_a_killed_job_left_to_resume_from_is_no_part_of_the_model(
