@@ -95,7 +95,8 @@ class Finetuned:
         )
 
         def write(work: Path) -> dict[str, Any]:
-            (work / "job.json").write_text(json.dumps(job_config(self.settings, finetuning)))
+        job = job_config(self.settings, finetuning)
+            (work / "job.json").write_text(json.dumps(job))
             (work / "search.json").write_text(
                 json.dumps([{"learning_rate": 3e-4, "val_micro_auroc": 0.654, "val_loss": 0.6}])
             )
@@ -103,6 +104,7 @@ class Finetuned:
                 "steps": steps,
                 "best_step": 300,
                 "best_val_micro_auroc": 0.789,
+                "max_steps": job["training"]["max_steps"],
                 "train_notes": {TASK: 40},
                 "mlflow_run_id": self.run_id,
             }
@@ -198,7 +200,7 @@ def test_numbers_are_those_of_the_files(finetuned: Finetuned) -> None:
         "2,345,678",
         "876,543",
         "321",
-        "0.789",
+        "(0.789) at step 300 of 1,600; stopped early at step 321.",
         "3.00e-04: 0.654",
     ):
         assert number in finetuned.card

@@ -127,8 +127,8 @@ def development(facts: Facts) -> str:
     lines = [
         f"- Base: {base['architecture']}, {base['origin']}, {size}{read}.",
         f"- Recipe `{facts.recipe}`: {what_learns(facts)}.",
-        f"- Steps {counted('steps')} (best on validation: {counted('best_step')}), examples {counted('examples_seen')}, tokens "
-        f"{counted('tokens_seen')}; stopped by micro-AUROC on validation ({tuned['best_val_micro_auroc']:.3f}).",
+        f"- Steps {counted('steps')}, examples {counted('examples_seen')}, tokens {counted('tokens_seen')}.",
+        f"- {tables.chosen(facts)}.",
         f"- Learning rate {tuned.get('learning_rate', facts.settings.get('learning_rate'))}, {tables.searched(facts)}.",
     ]
     shown = (

@@ -165,3 +165,14 @@ def searched(facts: Facts) -> str:
         return "not searched"
     tried = "; ".join(f"{trial['learning_rate']:.2e}: {trial['val_micro_auroc']:.3f}" for trial in facts.search)
     return f"searched in {len(facts.search)} trials (rate: validation micro-AUROC; {tried})"
+def chosen(facts: Facts) -> str:
+    """The step whose weights these are, and whether the run ended before its last one."""
+    tuned, asked = facts.finetuned, facts.settings["max_steps"]
+    taken, most = tuned["steps"], tuned["max_steps"]
+    shorter = "" if most == asked else f" ({facts.settings['max_epochs']:g} passes over its notes)"
+    return (
+        f"Chosen by micro-AUROC on validation ({tuned['best_val_micro_auroc']:.3f}) at step {cell(tuned['best_step'])} of "
+        f"{cell(most)}{shorter}; {f'stopped early at step {cell(taken)}' if taken < most else 'all were taken'}"
+    )
+
+
