@@ -1,7 +1,7 @@
 """A model card for every finetuned and evaluated model, from what was run (M81)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -113,17 +113,22 @@ def build_card(
     variant: str,
     recipe: str,
 ) -> Artifact | None:
-    """None where the model is not there, or where it or its evaluation is of an earlier one."""
+    """None where the model is not there, where it or its evaluation is of an earlier one, or where no task of its own was asked."""
     model, evaluation = store.find(f"finetuned_{recipe}/{variant}"), store.find(f"{recipe}_evaluation/{variant}")
     if model is None or evaluation is None:
         return None
     if not is_of_this_model(store, evaluation):
         context.log.warning(f"{recipe}: its base or itself was made anew since; no card until it is evaluated again")
         return None
+    # Asked of a model is more than it learned (`evaluate.transfer`): a card is about what it learned.
+    learned = job_of(model)["examples"]
+    tasks = [task for task in json.loads((evaluation.path / RECORD_FILE).read_text())["tasks"] if task in learned]
+    if not tasks:
+        context.log.warning(f"{recipe}: evaluated on no task that it was finetuned on; no card until it is")
+        return None
     name = registered_name(settings.name, recipe)
     version = tracking.find_version(name, model.fingerprint)
     base = store.get(f"pretrained_model/{variant}")
-    tasks = list(json.loads((evaluation.path / RECORD_FILE).read_text())["tasks"])
     tables = {task: cohort_artifact(store, TASKS[task]) for task in tasks}
     examples = {task: store.get(f"{task}_examples") for task in tasks}
     places = {
@@ -199,7 +204,7 @@ def facts_of(
 ) -> "Facts":
     from lang1_assets.ops.model_card.facts import Facts, described
 
-    own, job = [model, evaluation, base, *beside.values()], job_of(model)
+    own, job, rows = [model, evaluation, base, *beside.values()], job_of(model), rows_of(evaluation)
     search = model.path / "search.json"
     return Facts(
         variant=variant,
@@ -222,11 +227,12 @@ def facts_of(
         # The job's, not the profile's: that may have changed since, and a joint run has as many times the steps as tasks.
         settings={**job["training"], **{name: job[name] for name in OF_THE_JOB if name in job}},
         search=json.loads(search.read_text()) if search.exists() else [],
-        rows=rows_of(evaluation),
+        rows=[row for row in rows if row["task"] in examples],
+        transfer=[row for row in rows if row["task"] not in examples],
         record=json.loads((evaluation.path / RECORD_FILE).read_text()),
         elsewhere=rows_of(beside["elsewhere"]) if "elsewhere" in beside else None,
-        strata=of_mode(beside.get("strata"), recipe),
-        overlap=of_mode(beside.get("patient_overlap"), recipe),
+        strata=of_mode(beside.get("strata"), recipe, examples),
+        overlap=of_mode(beside.get("patient_overlap"), recipe, examples),
         memorization=beside["memorization"].summary["verdict"] if "memorization" in beside else None,
         leaks={
             task: [{name: check[name] for name in ("name", "passed", "message")} for check in checks_of(beside[place])]
@@ -271,7 +277,7 @@ def checks_of(artifact: Artifact) -> list[dict[str, Any]]:
     return list(json.loads((artifact.path / "checks.json").read_text()))
 
 
-def of_mode(artifact: Artifact | None, recipe: str) -> list[dict[str, Any]] | None:
-    """Rows of an analysis that are about this model; None where the analysis has none."""
-    rows = [] if artifact is None else [row for row in rows_of(artifact) if row["mode"] == recipe]
-    return rows or None
+def of_mode(artifact: Artifact | None, recipe: str, tasks: Container[str]) -> list[dict[str, Any]] | None:
+    """Rows of an analysis that are about this model and its tasks; None where the analysis has none."""
+    rows = [] if artifact is None else rows_of(artifact)
+    return [row for row in rows if row["mode"] == recipe and row["task"] in tasks] or None

@@ -22,13 +22,15 @@ from tests.mlflow_database import database  # noqa: F401
 from tests.ops.conftest import synthetic_examples
 
 VARIANT, RECIPE, TASK, SPLIT = "lang1-tiny-notesplus", "mortality", "mortality", "temporal_2024"
+OTHER = "readmission"
+"""Evaluated of `RECIPE`'s model too where `evaluate.transfer` is on."""
 MODEL = registered_name("tiny", RECIPE)
 
 
-def predicted(examples: pl.DataFrame) -> pl.DataFrame:
+def predicted(examples: pl.DataFrame, task: str = TASK) -> pl.DataFrame:
     """Better than chance, by far."""
     chance = np.random.default_rng(1).uniform(0.1, 0.6, len(examples)) + 0.3 * examples["label"].to_numpy()
-    frame = examples.select("note_id", "subject_id", pl.lit(TASK).alias("task"), "split", "label")
+    frame = examples.select("note_id", "subject_id", pl.lit(task).alias("task"), "split", "label")
     columns = np.column_stack([1 - chance, chance]).tolist()
     return frame.with_columns(pl.Series("probabilities", columns)).filter(pl.col("split").is_in(["test", SPLIT]))
 
@@ -93,18 +95,18 @@ class Finetuned:
             base=base,
             examples=dict.fromkeys(tasks_of(recipe), examples),
         )
+        job = job_config(self.settings, finetuning)
 
         def write(work: Path) -> dict[str, Any]:
-        job = job_config(self.settings, finetuning)
             (work / "job.json").write_text(json.dumps(job))
             (work / "search.json").write_text(
                 json.dumps([{"learning_rate": 3e-4, "val_micro_auroc": 0.654, "val_loss": 0.6}])
             )
             return {
                 "steps": steps,
+                "max_steps": job["training"]["max_steps"],
                 "best_step": 300,
                 "best_val_micro_auroc": 0.789,
-                "max_steps": job["training"]["max_steps"],
                 "train_notes": {TASK: 40},
                 "mlflow_run_id": self.run_id,
             }
@@ -122,6 +124,37 @@ class Finetuned:
         (work / "record.json").write_text(json.dumps(record))
         return {}
 
+    def transfer(self, recipe: str = RECIPE, keep_own: bool = True) -> list[dict[str, Any]]:
+        """The model is evaluated again, on `OTHER` as well or alone; the rows of that."""
+        examples = synthetic_examples(OTHER)
+
+        def write_examples(work: Path) -> dict[str, Any]:
+            examples.write_parquet(work / "examples.parquet")
+            return {"switched_off": ""}
+
+        found = result_rows(
+            predicted(examples, OTHER).filter(split=SPLIT),
+            model=VARIANT,
+            mode="finetuned",
+            trained_on=recipe,
+            num_resamples=30,
+        )
+
+        def write(work: Path) -> dict[str, Any]:
+            self.write_evaluation(work)
+            rows, record = (json.loads((work / name).read_text()) for name in ("rows.json", "record.json"))
+            record["tasks"] = {**(record["tasks"] if keep_own else {}), OTHER: {}}
+            (work / "rows.json").write_text(json.dumps([*(rows if keep_own else []), *found]))
+            (work / "record.json").write_text(json.dumps(record))
+            return {}
+
+        self.store.build(f"{OTHER}_examples", write_examples)
+        model = self.store.get(f"finetuned_{recipe}/{VARIANT}")
+        self.store.build(
+            f"{recipe}_evaluation/{VARIANT}", write, inputs=[model], parameters={"transfer": OTHER, "own": keep_own}
+        )
+        return [dict(row) for row in found]
+
     def analyze(self) -> None:
         common = {"task": TASK, "mode": RECIPE, "split": SPLIT, "n": 60, "value": 0.7, "low": 0.6, "high": 0.8}
         strata = [
@@ -132,7 +165,10 @@ class Finetuned:
         ]
         overlap = [{**common, "group": "new patients", "mean_age": 51.0}]
         for name, rows in (("strata", strata), ("patient_overlap", overlap)):
-            other = [{**rows[0], "mode": "joint", "group": "of another model"}]
+            other = [
+                {**rows[0], "mode": "joint", "group": "of another model"},
+                {**rows[-1], "task": OTHER, "group": "of another task", "value": 0.4, "is_worse": True},
+            ]
 
             def write(work: Path, rows: Any = rows, other: Any = other) -> dict[str, Any]:
                 (work / "rows.json").write_text(json.dumps([*rows, *other]))
@@ -172,6 +208,10 @@ class Finetuned:
 
     def card_of(self, recipe: str) -> str:
         return (self.store.get(f"model_card/{VARIANT}/{recipe}").path / "card.md").read_text()
+
+    def answers_of(self, recipe: str) -> dict[str, str]:
+        facts = json.loads((self.store.get(f"model_card/{VARIANT}/{recipe}").path / "card.json").read_text())
+        return {item["topic"]: item["text"] for item in facts["items"]}
 
 
 @pytest.fixture
@@ -261,6 +301,43 @@ def test_what_was_run_is_told_of_this_model_alone(finetuned: Finetuned) -> None:
     assert "Of the base: no canary stands out." in finetuned.card
     assert "1 of 2 checks passed; failed: no answer phrase (3 of 90 notes)" in finetuned.card
     assert "of another model" not in finetuned.card
+    assert "of another task" not in finetuned.card
+
+
+def test_a_card_is_about_the_tasks_that_its_model_was_finetuned_on(finetuned: Finetuned) -> None:
+    """`evaluate.transfer` asks a single-task model more than it was made for."""
+    rows = finetuned.transfer()
+    assert finetuned.make().success
+    said = finetuned.answers_of(RECIPE)
+    apart = said.pop("Transfer, not trained for it")
+    assert len(said) == len(ITEMS) - 1
+    assert [topic for topic, text in said.items() if TASKS[OTHER].title in text] == []
+    assert all(TASKS[TASK].title in said[topic] for topic in ("Intended use", "Performance", "Calibration"))
+    # The other task reads notes of another type, and a return to another hospital is nothing that this one could see.
+    assert f"one note ({TASKS[TASK].note_type})" in said["Predictors"]
+    assert "return" not in said["Limits"]
+    auroc = next(row for row in rows if row["metric"] == "auroc")
+    assert f"| {TASKS[OTHER].title} | {SPLIT} | {auroc['n']} | {auroc['value']:.3f} (" in apart
+    assert TASKS[TASK].title not in apart
+    described = finetuned.client.get_model_version(MODEL, "1").description
+    assert TASKS[TASK].title in described
+    assert TASKS[OTHER].title not in described
+
+
+def test_of_a_joint_model_none_of_its_tasks_is_transfer(finetuned: Finetuned) -> None:
+    finetuned.write_model(steps=9, recipe="joint")
+    finetuned.transfer(recipe="joint")
+    finetuned.make()
+    said = finetuned.answers_of("joint")
+    assert all(TASKS[task].title in said["Intended use"] for task in (TASK, OTHER))
+    assert all(TASKS[task].title in said["Performance"] for task in (TASK, OTHER))
+    assert said["Transfer, not trained for it"].startswith("Not asked")
+
+
+def test_a_model_that_was_asked_other_tasks_alone_has_no_card(finetuned: Finetuned) -> None:
+    finetuned.transfer(keep_own=False)
+    with pytest.raises(dg.Failure, match="Nothing of lang1-tiny-notesplus is finetuned and evaluated yet"):
+        finetuned.make()
 
 
 def test_the_card_is_at_the_model_in_mlflow(finetuned: Finetuned) -> None:

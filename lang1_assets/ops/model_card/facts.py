@@ -19,7 +19,7 @@ class Facts:
     variant: str
     recipe: str
     tasks: Sequence[str]
-    """That it answers."""
+    """That it was finetuned on, those of them that it was evaluated on."""
     is_synthetic: bool
     source: Mapping[str, Any]
     """`kind`, and what was counted on intake."""
@@ -42,7 +42,9 @@ class Facts:
     search: Rows
     """Trials of the learning rate."""
     rows: Rows
-    """`results.ResultRow` of every task and test."""
+    """`results.ResultRow` of every test of its tasks."""
+    transfer: Rows
+    """`results.ResultRow` of tasks that it was not finetuned on."""
     record: Mapping[str, Any]
     """Of the evaluation: hashes, versions, parameters."""
     elsewhere: Rows | None

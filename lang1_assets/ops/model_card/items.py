@@ -286,6 +286,7 @@ ITEMS: tuple[Item, ...] = (
         answer=patients_seen,
         asset="patient_overlap",
     ),
+    Item(number="-", section=RESULTS, topic="Transfer, not trained for it", answer=tables.transfer),
     Item(number="23b", section=RESULTS, topic="Another hospital", answer=other_hospital, asset="elsewhere_evaluation"),
     Item(
         number="-",

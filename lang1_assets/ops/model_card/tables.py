@@ -56,6 +56,16 @@ def performance(rows: Rows) -> str:
     )
 
 
+def transfer(facts: Facts) -> str:
+    """AUROC of what it is not for: apart, so that nobody takes it for what the model predicts."""
+    if not facts.transfer:
+        return "Not asked: it was evaluated on what it was finetuned on alone."
+    return (
+        "Not what the model is for. It was not finetuned on these tasks; it was asked them to see what carries over from one "
+        f"task to another.\n\n{performance(facts.transfer)}"
+    )
+
+
 def calibration(facts: Facts) -> str:
     rows = []
     for task in facts.tasks:
@@ -159,12 +169,6 @@ def percent(share: float | None) -> str | None:
     return None if share is None else f"{share:.0%}"
 
 
-def searched(facts: Facts) -> str:
-    """Every trial of the learning rate."""
-    if not facts.search:
-        return "not searched"
-    tried = "; ".join(f"{trial['learning_rate']:.2e}: {trial['val_micro_auroc']:.3f}" for trial in facts.search)
-    return f"searched in {len(facts.search)} trials (rate: validation micro-AUROC; {tried})"
 def chosen(facts: Facts) -> str:
     """The step whose weights these are, and whether the run ended before its last one."""
     tuned, asked = facts.finetuned, facts.settings["max_steps"]
@@ -176,3 +180,9 @@ def chosen(facts: Facts) -> str:
     )
 
 
+def searched(facts: Facts) -> str:
+    """Every trial of the learning rate."""
+    if not facts.search:
+        return "not searched"
+    tried = "; ".join(f"{trial['learning_rate']:.2e}: {trial['val_micro_auroc']:.3f}" for trial in facts.search)
+    return f"searched in {len(facts.search)} trials (rate: validation micro-AUROC; {tried})"
