@@ -6,6 +6,7 @@ Keyed by task name, then by split in the order of `schemas.SPLITS`. A class rati
 from __future__ import annotations
 
 from lang1_assets.ops.schemas import SPLITS
+from lang1_assets.ops.split_titles import SplitTitles
 
 
 def _by_split(*values: int) -> dict[str, int]:
@@ -15,6 +16,12 @@ def _by_split(*values: int) -> dict[str, int]:
 def _ratios(*rows: tuple[float, ...]) -> dict[str, tuple[float, ...]]:
     return dict(zip(SPLITS, rows, strict=True))
 
+
+TEST_TITLES = SplitTitles(
+    common={"temporal_2021": "2021", "temporal_2024": "2024"},
+    of_tasks={"insurance_denial": {"temporal_2021": "2022"}},
+)
+"""The years of its tests (5.2.2); its tables call March and April 2022 of insurance denial 2021."""
 
 NOTE_COUNTS: dict[str, dict[str, int]] = {
     "readmission": _by_split(362_259, 45_282, 45_283, 53_916, 97_586),

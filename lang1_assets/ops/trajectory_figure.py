@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lang1_assets.ops.figures import Form
-from lang1_assets.ops.report.data import title_of_test
 from lang1_assets.ops.study.figure import Figure, Point
 from lang1_assets.ops.study.pictures import draw_together
 from lang1_assets.ops.tasks import TASKS
@@ -13,9 +12,13 @@ from lang1_assets.ops.trajectory import COMPREHENSION, TrajectoryRow
 
 
 def trajectory_picture(
-    rows: Sequence[TrajectoryRow], model: str, split: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
+    rows: Sequence[TrajectoryRow], model: str, test: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
 ) -> bytes:
-    """Fig. 3a and 3b side by side (`wide`) or one below the other; a part without rows is left out."""
+    """Fig. 3a and 3b side by side (`wide`) or one below the other; a part without rows is left out.
+
+    Args:
+        test: whose notes were asked about, as `SplitTitles.test` prints it.
+    """
     asked = [row for row in rows if row["name"] == COMPREHENSION]
     predicted = [row for row in rows if row["name"] != COMPREHENSION]
     caption = f"Checkpoints of {model}; bars are 95% intervals."
@@ -24,7 +27,7 @@ def trajectory_picture(
         figure_of(
             "3b",
             "Zero-shot prediction along pretraining",
-            f"{caption} Notes: {title_of_test(split)}.",
+            f"{caption} Notes: {test}.",
             "AUROC",
             predicted,
         ),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from lang1_assets.ops.schemas import DEVELOPMENT_SPLITS, SPLITS
+from lang1_assets.ops.split_titles import SplitTitles, titles_of_windows
 from lang1_assets.ops.tasks import REMEDE
 from lang1_assets.settings.section import DateWindow, PositiveInt, Section
 
@@ -126,3 +127,15 @@ class Cohorts(Section):
     def headline_split(self) -> str:
         """The test on which results are compared: the latest one."""
         return self.split_names[-1]
+
+    @property
+    def split_titles(self) -> SplitTitles:
+        """What the tests are called in print."""
+        if self.splits == "shares":
+            return SplitTitles()
+        denial = {"insurance_denial": self.split_windows["insurance_denial"]}
+        return titles_of_windows(self.split_windows["inpatient"], denial)
+
+    def headline_title(self, tasks: Iterable[str]) -> str:
+        """The headline split of these tasks in prose, after "the": `2024 test`."""
+        return self.split_titles.test(self.headline_split, tasks)

@@ -108,9 +108,13 @@ def draw_strata(settings: Settings, key: str, rows: Any, wide: bool) -> dict[str
     tasks = dict.fromkeys(row["task"] for row in rows)
     sheets = {"figure": rows} if wide else {task: [row for row in rows if row["task"] == task] for task in tasks}
     return {
-        name: strata_picture(held, key, settings.cohorts.headline_split, is_synthetic=settings.is_synthetic, wide=wide)
+        name: strata_picture(held, key, test_of(settings, held), is_synthetic=settings.is_synthetic, wide=wide)
         for name, held in sheets.items()
     }
+
+
+def test_of(settings: Settings, rows: Rows) -> str:
+    return settings.cohorts.headline_title({row["task"]: None for row in rows})
 
 
 def worse_groups(rows: Rows) -> list[str]:
@@ -149,8 +153,8 @@ def finetuning_patients(held: Evaluated, mode: str) -> set[str]:
 def draw_overlap(settings: Settings, key: str, rows: Any, wide: bool) -> dict[str, bytes]:
     from lang1_assets.ops.analysis.pictures import overlap_picture
 
-    split = settings.cohorts.headline_split
-    return {"figure": overlap_picture(rows, key, split, is_synthetic=settings.is_synthetic, wide=wide)}
+    test = test_of(settings, rows)
+    return {"figure": overlap_picture(rows, key, test, is_synthetic=settings.is_synthetic, wide=wide)}
 
 
 def flattered(rows: Rows) -> list[str]:

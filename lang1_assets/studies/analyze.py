@@ -37,6 +37,7 @@ CODE = [
     "lang1_assets.ops.bootstrap",
     "lang1_assets.ops.results",
     "lang1_assets.ops.figures",
+    "lang1_assets.ops.split_titles",
     "lang1_assets.ops.tasks",
 ]
 DEMOGRAPHICS = ["note_id", "encounter_id", "subject_id", "prediction_time", "split", "label"]

@@ -27,6 +27,7 @@ CODE = [
     "lang1_assets.ops.results",
     "lang1_assets.ops.paper_tables",
     "lang1_assets.ops.figures",
+    "lang1_assets.ops.split_titles",
     *(f"lang1_assets.ops.study.{name}" for name in ("pictures", "bar_panel", "line_panel", "heatmap_panel", "look")),
 ]
 
@@ -158,6 +159,7 @@ def gather(
         num_resamples=settings.evaluate.num_resamples,
         headline_split=settings.cohorts.headline_split,
         splits=settings.cohorts.split_names,
+        split_titles=settings.cohorts.split_titles,
         switched_off=switched_off(store),
         **parts_of(made, tracking),
     )

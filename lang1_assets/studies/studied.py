@@ -34,6 +34,7 @@ def studied_of(store: ArtifactStore, settings: Settings, found: Found) -> Studie
         overlap={item.name: rows_of(item) for item in found.get("overlap", ())},
         dependence=[row for item in found.get("dependence", ()) for row in rows_of(item)],
         missing=missing_of(settings, found),
+        split_titles=settings.cohorts.split_titles,
     )
 
 

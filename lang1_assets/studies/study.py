@@ -35,6 +35,7 @@ CODE = [
     "lang1_assets.ops.results",
     "lang1_assets.ops.analysis.groups",
     "lang1_assets.ops.figures",
+    "lang1_assets.ops.split_titles",
     "lang1_assets.ops.tasks",
 ]
 

@@ -32,6 +32,7 @@ TRAJECTORY_CODE = [
     "lang1_assets.ops.metrics",
     "lang1_assets.ops.bootstrap",
     "lang1_assets.ops.trajectory_figure",
+    "lang1_assets.ops.split_titles",
     "lang1_assets.ops.study.pictures",
 ]
 
@@ -163,10 +164,9 @@ def metric_name(row: dict[str, Any], split: str) -> str:
 def write_trajectory_pictures(settings: Settings, key: str, rows: Sequence[Any], work: Path) -> None:
     from lang1_assets.ops.trajectory_figure import trajectory_picture
 
+    test = settings.cohorts.headline_title(row["name"] for row in rows if row["name"] in REMEDE)
     for name, wide in ((WIDE_PICTURE, True), (NARROW_PICTURE, False)):
-        drawn = trajectory_picture(
-            rows, key, settings.cohorts.headline_split, is_synthetic=settings.is_synthetic, wide=wide
-        )
+        drawn = trajectory_picture(rows, key, test, is_synthetic=settings.is_synthetic, wide=wide)
         (work / name).write_bytes(drawn)
 
 

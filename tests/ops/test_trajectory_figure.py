@@ -30,17 +30,17 @@ def rows() -> list[TrajectoryRow]:
 
 @pytest.mark.parametrize("wide", [True, False])
 def test_fig_3_names_every_task_chance_and_that_it_is_synthetic(wide: bool) -> None:
-    drawn = trajectory_picture(rows(), "ours", "temporal_2024", is_synthetic=True, wide=wide, form="svg").decode()
+    drawn = trajectory_picture(rows(), "ours", "2024 test", is_synthetic=True, wide=wide, form="svg").decode()
     for words in ("Synthetic data", "chance", "2024 test", "Comprehension", *(task.title for task in TASKS.values())):
         assert words in drawn
-    real = trajectory_picture(rows(), "ours", "temporal_2024", is_synthetic=False, wide=wide, form="svg").decode()
+    real = trajectory_picture(rows(), "ours", "2024 test", is_synthetic=False, wide=wide, form="svg").decode()
     assert "ynthetic" not in real
 
 
 def test_on_a_desktop_the_panels_stand_side_by_side() -> None:
     sizes = []
     for wide in (True, False):
-        drawn = trajectory_picture(rows(), "ours", "test", is_synthetic=True, wide=wide)
+        drawn = trajectory_picture(rows(), "ours", "test set", is_synthetic=True, wide=wide)
         assert len(drawn) < 150_000
         sizes.append(Image.open(io.BytesIO(drawn)).size)
     assert sizes[0][0] > 2 * sizes[1][0]
@@ -49,10 +49,10 @@ def test_on_a_desktop_the_panels_stand_side_by_side() -> None:
 
 def test_a_part_without_rows_is_left_out() -> None:
     only = [row for row in rows() if row["name"] == "comprehension"]
-    drawn = trajectory_picture(only, "ours", "test", is_synthetic=True, wide=True, form="svg").decode()
+    drawn = trajectory_picture(only, "ours", "test set", is_synthetic=True, wide=True, form="svg").decode()
     assert "Zero-shot" not in drawn
 
 
 def test_one_checkpoint_of_random_weights_can_be_drawn() -> None:
     first = [row for row in rows() if row["tokens"] == 0]
-    assert trajectory_picture(first, "ours", "test", is_synthetic=False, wide=False)
+    assert trajectory_picture(first, "ours", "test set", is_synthetic=False, wide=False)

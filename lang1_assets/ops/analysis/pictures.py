@@ -10,7 +10,6 @@ from lang1_assets.ops.analysis.label_dependence import DependenceRow, panel_rows
 from lang1_assets.ops.analysis.patient_overlap import OverlapRow
 from lang1_assets.ops.analysis.strata import ALL, ATTRIBUTES, StratumRow
 from lang1_assets.ops.figures import Form
-from lang1_assets.ops.report.data import title_of_test
 from lang1_assets.ops.tasks import TASKS
 
 JOINT = "joint"
@@ -26,7 +25,7 @@ def modes_shown(rows: Sequence[Head]) -> dict[str, str]:
 
 
 def strata_picture(
-    rows: Sequence[StratumRow], model: str, split: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
+    rows: Sequence[StratumRow], model: str, test: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
 ) -> bytes:
     """Fig. K8 of every task; groups without an AUROC are named below their plot."""
     chosen = modes_shown(rows)
@@ -35,7 +34,7 @@ def strata_picture(
         for task, mode in chosen.items()
     ]
     caption = (
-        f"AUROC of {model} on the {title_of_test(split)} with 95% intervals; dashed: all notes. Orange diamonds: significantly "
+        f"AUROC of {model} on the {test} with 95% intervals; dashed: all notes. Orange diamonds: significantly "
         "below the notes of the other groups, after Bonferroni's correction."
     )
     return forest_picture("For whom does it work?", forests, caption, is_synthetic=is_synthetic, wide=wide, form=form)
@@ -71,7 +70,7 @@ def left_out_words(rows: Sequence[StratumRow]) -> str:
 
 
 def overlap_picture(
-    rows: Sequence[OverlapRow], model: str, split: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
+    rows: Sequence[OverlapRow], model: str, test: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
 ) -> bytes:
     """Fig. L9 of every task: everybody, patients seen in training, and new ones."""
     sections = []
@@ -83,7 +82,7 @@ def overlap_picture(
         sections.append(Section(heading=heading, lanes=lanes))
     forest = Forest(title="AUROC", sections=tuple(sections))
     caption = (
-        f"{model} on the {title_of_test(split)} with 95% intervals, the model being the same. A patient is seen when a note of "
+        f"{model} on the {test} with 95% intervals, the model being the same. A patient is seen when a note of "
         "his or hers was in the pretraining corpus or among the finetuning examples."
     )
     return forest_picture(

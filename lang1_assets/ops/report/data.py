@@ -11,33 +11,15 @@ from lang1_assets.ops.leaderboard import Entry
 from lang1_assets.ops.report.study_data import CardText, Memorized, StudyResult
 from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow
 from lang1_assets.ops.schemas import SPLITS
+from lang1_assets.ops.split_titles import SplitTitles
 from lang1_assets.ops.study.claim import Judged
 from lang1_assets.ops.tasks import TASKS, Task
 
 COMPREHENSION = "comprehension"
-SPLIT_TITLES = {
-    "train": "Train",
-    "val": "Validation",
-    "test": "Test",
-    "temporal_2021": "2021",
-    "temporal_2024": "2024",
-}
 
 
 class ReportError(ValueError):
     """Parts that do not make one report."""
-
-
-def split_title(task: str, split: str) -> str:
-    """A split in print; the paper's "2021" of insurance denial is March and April 2022 (5.2.2)."""
-    if task == "insurance_denial" and split == "temporal_2021":
-        return "2022"
-    return SPLIT_TITLES.get(split, split)
-
-
-def title_of_test(split: str) -> str:
-    """A test split in prose, after "the": `2024 test`, or `test set` where the test is of the training years."""
-    return "test set" if split == "test" else f"{SPLIT_TITLES.get(split, split)} test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +156,7 @@ class ReportData:
     """The test on which results are compared."""
     splits: tuple[str, ...] = SPLITS
     """The splits that the source has, in order; those after `val` are tests."""
+    split_titles: SplitTitles = field(default_factory=SplitTitles)
     switched_off: Mapping[str, str] = field(default_factory=dict)
     """Task -> why the source cannot supply it: `the source has no claims that passed staging`."""
     leaderboard: tuple[Entry, ...] = ()
@@ -240,7 +223,7 @@ class ReportData:
 
     @property
     def headline_title(self) -> str:
-        return title_of_test(self.headline_split)
+        return self.split_titles.test(self.headline_split, self.tasks)
 
     @property
     def curves(self) -> tuple[TaskCalibration, ...]:

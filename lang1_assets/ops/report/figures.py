@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lang1_assets.ops.axes import Scale, round_ticks
-from lang1_assets.ops.report.data import ReportData, TaskCalibration, split_title
+from lang1_assets.ops.report.data import ReportData, TaskCalibration
 from lang1_assets.ops.report.svg import Canvas, bottom_axis, left_axis
 from lang1_assets.ops.results import JOINT, ResultRow, find_row, format_interval
+from lang1_assets.ops.split_titles import SplitTitles
 from lang1_assets.ops.tasks import Task
 
 CHANCE = 0.5
@@ -141,11 +142,11 @@ def drift_panels(data: ReportData) -> list[str]:
         by_split = {split: lanes(data, task, split) for split in data.test_splits}
         by_split = {split: found for split, found in by_split.items() if found}
         if by_split:
-            panels.append(_drift_panel(task, by_split))
+            panels.append(_drift_panel(task, by_split, data.split_titles))
     return panels
 
 
-def _drift_panel(task: Task, by_split: dict[str, list[Lane]]) -> str:
+def _drift_panel(task: Task, by_split: dict[str, list[Lane]], titles: SplitTitles) -> str:
     canvas = Canvas(PANEL_WIDTH, 236)
     left, right, top, bottom = 42.0, 308.0, 34.0, 196.0
     lows = [lane.row["low"] or 0.5 for found in by_split.values() for lane in found]
@@ -155,7 +156,7 @@ def _drift_panel(task: Task, by_split: dict[str, list[Lane]]) -> str:
     left_axis(canvas, y, [(v, f"{v:.1f}") for v in round_ticks(y.low, 1.0, 7)], left, right)
     canvas.line((left, y(CHANCE)), (right, y(CHANCE)), "chance")
     for split, place in x.items():
-        canvas.text((place, bottom + 18), split_title(task.name, split), "tick", "middle")
+        canvas.text((place, bottom + 18), titles.of(split, task.name), "tick", "middle")
         oracle = oracle_of(by_split[split])
         if oracle is not None:
             canvas.line((place - 34, y.clamped(oracle)), (place + 34, y.clamped(oracle)), "oracle bar")
@@ -166,7 +167,7 @@ def _drift_panel(task: Task, by_split: dict[str, list[Lane]]) -> str:
         _drift_series(canvas, series, by_split, x, y, 14.0 * (number - (len(present) - 1) / 2))
     canvas.text(((left + right) / 2, bottom + 36), "test set", "axis", "middle")
     description = "; ".join(
-        f"{split_title(task.name, split)}: {auroc_description([(task, found)])}" for split, found in by_split.items()
+        f"{titles.of(split, task.name)}: {auroc_description([(task, found)])}" for split, found in by_split.items()
     )
     return canvas.render(f"AUROC by test set: {task.title}", description)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from lang1_assets.ops.report.data import ReportData, modes_trained_on, split_title
+from lang1_assets.ops.report.data import ReportData, modes_trained_on
 from lang1_assets.ops.report.tables import NOTHING, Cell, Content, Table, link, table
 from lang1_assets.ops.results import (
     AUROC,
@@ -67,16 +65,10 @@ def drift_table(data: ReportData) -> Table:
             if any(found):
                 change = _change(found[0], found[-1])
                 rows.append([task.title, trained_on_title(trained_on), *(interval_cell(row) for row in found), change])
-    titles = [split_heading(data, split) for split in data.test_splits]
+    titles = [data.split_titles.heading(split, data.tasks) for split in data.test_splits]
     header = ("Task", "Trained on", *titles, f"{titles[0]} to {titles[-1]}")
     number = {2: "two", 3: "three"}.get(len(titles), len(titles))
     return table(f"AUROC on the {number} test sets", header, rows, num_labels=2)
-
-
-def split_heading(data: ReportData, split: str) -> str:
-    """A split at the head of a column for all tasks."""
-    common, denial = split_title("", split), split_title("insurance_denial", split)
-    return f"{common} (denial: {denial})" if denial != common and "insurance_denial" in data.tasks else common
 
 
 def _change(first: ResultRow | None, last: ResultRow | None) -> str | None:
@@ -129,10 +121,10 @@ def _shaded(row: ResultRow | None) -> Cell | None:
     )
 
 
-def all_results_table(rows: Sequence[ResultRow]) -> Table:
+def all_results_table(data: ReportData) -> Table:
     """Every number of `results.json`: a line for each model, training, task and split; a column a metric."""
     lines: dict[tuple[str, str | None, str, str], dict[str, ResultRow]] = {}
-    for row in rows:
+    for row in data.rows:
         lines.setdefault((row["model"], row["trained_on"], row["task"], row["split"]), {})[row["metric"]] = row
     printed: list[list[Content]] = []
     for (model, trained_on, task, split), by_metric in lines.items():
@@ -141,7 +133,7 @@ def all_results_table(rows: Sequence[ResultRow]) -> Table:
         oracle = by_metric[AUROC]["oracle"] if AUROC in by_metric else None
         printed.append(
             [
-                *(model, trained_on_title(trained_on), TASKS[task].title, split_title(task, split)),
+                *(model, trained_on_title(trained_on), TASKS[task].title, data.split_titles.of(split, task)),
                 *(first["n"], *values, oracle),
                 ", ".join(first["classes_absent"]),
                 *(link("asset", first.get("asset_url")), link("run", first.get("mlflow_url"))),

@@ -8,8 +8,9 @@ from scipy.stats import fisher_exact
 
 from lang1_assets.ops import paper_tables
 from lang1_assets.ops.axes import short_number
-from lang1_assets.ops.report.data import CohortCount, ReportData, StageCount, TrajectoryPoint, split_title
+from lang1_assets.ops.report.data import CohortCount, ReportData, StageCount, TrajectoryPoint
 from lang1_assets.ops.report.tables import NOTHING, Cell, Content, Table, link, table
+from lang1_assets.ops.split_titles import SplitTitles
 from lang1_assets.ops.tasks import TASKS, Task
 
 SIGNIFICANCE = 0.001
@@ -62,14 +63,14 @@ def trajectory_table(points: Sequence[TrajectoryPoint], caption: str, metric: st
     return table(caption, header if named else header[1:], rows if named else [row[1:] for row in rows])
 
 
-def cohort_table(task: Task, counts: Sequence[CohortCount]) -> Table:
+def cohort_table(task: Task, counts: Sequence[CohortCount], titles: SplitTitles) -> Table:
     """Ours beside Tables B1, B2 and the task's own ratio table."""
     number = paper_tables.RATIO_TABLES[task.name]
     header = ("Split", "Notes", "B1", "Patients", "B2")
     options = [column for option in task.options for column in (option, number)]
     rows: list[list[Content]] = [
         [
-            split_title(task.name, count.split),
+            titles.of(count.split, task.name),
             *(count.num_notes, paper_tables.NOTE_COUNTS[task.name][count.split]),
             *(count.num_patients, paper_tables.PATIENT_COUNTS[task.name][count.split]),
             *_ratio_cells(task, count),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from lang1_assets.ops import paper_tables
 from lang1_assets.ops.leaderboard import HEADER, cells
 from lang1_assets.ops.report import figures, pretraining_figures, result_tables, run_tables
-from lang1_assets.ops.report.data import ReportData, left_out_line, split_title
+from lang1_assets.ops.report.data import ReportData, left_out_line
 from lang1_assets.ops.report.figures import ORACLE_BAR, ORACLE_SERIES, TRAINED_SERIES, Series
 from lang1_assets.ops.report.layout import Drawing, Section
 from lang1_assets.ops.report.run_tables import SIGNIFICANCE
@@ -57,7 +58,7 @@ def results_section(data: ReportData) -> Section:
         return Section(
             anchor="results",
             title=data.titled("Results") if data.rows else "Results",
-            folded=(result_tables.all_results_table(data.rows),) if data.rows else (),
+            folded=(result_tables.all_results_table(data),) if data.rows else (),
             missing=(*missing, f"No AUROC on the {data.headline_title}."),
         )
     band = (
@@ -77,7 +78,7 @@ def results_section(data: ReportData) -> Section:
         title=data.titled("Zero-shot, finetuned, oracle"),
         figures=(chart,),
         tables=(result_tables.headline_table(data), *([matrix] if matrix else [])),
-        folded=(result_tables.all_results_table(data.rows),),
+        folded=(result_tables.all_results_table(data),),
         missing=missing,
     )
 
@@ -85,10 +86,15 @@ def results_section(data: ReportData) -> Section:
 def leaderboard_section(data: ReportData) -> Section:
     """The project's own models and those from elsewhere, the best first, a table a task."""
     board = [entry for entry in data.leaderboard if entry["split"] == data.headline_split]
-    found = {task.title: [entry for entry in board if entry["task"] == name] for name, task in data.tasks.items()}
+    found = {name: [entry for entry in board if entry["task"] == name] for name in data.tasks}
     tables = tuple(
-        table(f"{title}, {data.headline_title}", HEADER, [cells(entry) for entry in entries], num_labels=2)
-        for title, entries in found.items()
+        table(
+            f"{TASKS[name].title}, {data.split_titles.test(data.headline_split, [name])}",
+            HEADER,
+            [cells(entry) for entry in entries],
+            num_labels=2,
+        )
+        for name, entries in found.items()
         if entries
     )
     if not tables:
@@ -159,12 +165,10 @@ def drift_section(data: ReportData) -> Section:
 
 def _drift_caption(data: ReportData) -> str:
     names = [
-        "the test of the training years" if split == "test" else split_title("", split) for split in data.test_splits
+        "the test of the training years" if split == "test" else data.split_titles.heading(split, data.tasks)
+        for split in data.test_splits
     ]
-    caption = f"AUROC on {', on '.join(names[:-1])} and on {names[-1]}."
-    if "insurance_denial" in data.tasks and "temporal_2021" in data.test_splits:
-        caption += " Insurance denial: March and April 2022 stand in the place of 2021."
-    return caption
+    return f"AUROC on {', on '.join(names[:-1])} and on {names[-1]}."
 
 
 def calibration_section(data: ReportData) -> Section:
@@ -251,7 +255,7 @@ def cohorts_section(data: ReportData) -> Section:
     counts = [count for count in data.cohorts if count.split in data.splits or count.num_notes]
     # The paper has no table of a hospital's own task.
     own = [(TASKS[name], [count for count in counts if count.task == name]) for name in REMEDE if name in data.tasks]
-    made = tuple(run_tables.cohort_table(task, counts) for task, counts in own if counts)
+    made = tuple(run_tables.cohort_table(task, counts, data.split_titles) for task, counts in own if counts)
     if not made:
         return Section(anchor="cohorts", title="Cohorts", missing=("No cohort counts.", *off))
     return Section(
@@ -270,7 +274,11 @@ def _cohorts_text(data: ReportData) -> str:
     )
     if "comorbidity" in data.tasks and "temporal_2021" in data.splits:
         text += " The paper prints 251,804 patients for comorbidity in 2021, more than its notes."
-    return text
+    years, papers = (
+        [titles.heading(split, data.tasks) for split in data.test_splits]
+        for titles in (data.split_titles, paper_tables.TEST_TITLES)
+    )
+    return text if years == papers else f"{text} The paper's later tests are of {' and of '.join(papers[1:])}."
 
 
 def quality_section(data: ReportData) -> Section:

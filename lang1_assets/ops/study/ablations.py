@@ -45,7 +45,7 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
             name="ablations",
             paper="Fig. D4",
             title="Size, text and architecture of pretraining",
-            caption=f"AUROC of the finetuned models on {studied.split}; bars are 95 % intervals.",
+            caption=f"AUROC of the finetuned models on the {studied.test_title(*TASKS_SHOWN)}; bars are 95 % intervals.",
             kind="bars",
             x_title="variant",
             y_title="AUROC",

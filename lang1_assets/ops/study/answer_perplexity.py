@@ -31,8 +31,8 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
             name="answer_perplexity_study",
             paper="Fig. 4c",
             title="Perplexity of question and answer, and AUROC",
-            caption=f"Each base on {studied.split}: arrows lead from zero-shot to joint to single-task, where there are such "
-            "models; bars are 95 % intervals.",
+            caption=f"Each base on the {studied.test_title()}: arrows lead from zero-shot to joint to single-task, where there are "
+            "such models; bars are 95 % intervals.",
             kind="scatter",
             x_title="perplexity",
             y_title="AUROC",

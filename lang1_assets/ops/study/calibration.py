@@ -31,8 +31,8 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
             name="calibration",
             paper="Fig. E5",
             title="Predicted and observed",
-            caption=f"Reliability of {studied.ours.name} on {studied.split} in {NUM_BINS} bins. Expected calibration errors: "
-            f"{'; '.join(all_errors(studied))}.",
+            caption=f"Reliability of {studied.ours.name} on the {studied.test_title()} in {NUM_BINS} bins. Expected calibration "
+            f"errors: {'; '.join(all_errors(studied))}.",
             kind="lines",
             x_title="mean predicted probability",
             y_title="observed share",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lang1_assets.ops.results import AUROC, JOINT, ResultRow
+from lang1_assets.ops.split_titles import SplitTitles
 from lang1_assets.ops.tasks import REMEDE
 
 Kind = Literal["variant", "elsewhere", "scaled", "outside", "served", "baseline"]
@@ -138,6 +139,7 @@ class Studied:
     dependence: Sequence[Mapping[str, Any]] = ()
     missing: Sequence[str] = ()
     """Artifacts that the profile asks for and nobody has made."""
+    split_titles: SplitTitles = field(default_factory=SplitTitles)
 
     @property
     def ours(self) -> Base:
@@ -149,6 +151,10 @@ class Studied:
         """The paper's, those of them that anything was evaluated on."""
         evaluated = {row["task"] for cell in self.cells if cell.kind != "elsewhere" for row in cell.rows}
         return tuple(task for task in REMEDE if task in evaluated)
+
+    def test_title(self, *tasks: str) -> str:
+        """The headline split in prose, after "the": of these tasks, or of all."""
+        return self.split_titles.test(self.split, tasks or self.tasks)
 
     @property
     def zero_shots(self) -> list[Cell]:

@@ -43,8 +43,8 @@ class Plot:
 def draw_lines(
     sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure, points: Sequence[Point], looks: Looks
 ) -> float:
-    """One panel below `corner`, with axes; x is one scale for the figure, and so is y. Returns where it ends."""
-    plot = plot_of(sheet, corner, width, figure)
+    """One panel below `corner`, with axes; numbers on x are one scale for the figure, and so is y. Returns where it ends."""
+    plot = plot_of(sheet, corner, width, figure, points)
     draw_axes(sheet, plot, figure)
     by_series = series_of([point for point in points if point.value is not None])
     for number, (name, own) in enumerate(by_series.items()):
@@ -60,14 +60,14 @@ def draw_lines(
     return plot.y.start + BOTTOM
 
 
-def plot_of(sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure) -> Plot:
+def plot_of(sheet: Sheet, corner: tuple[float, float], width: float, figure: Figure, points: Sequence[Point]) -> Plot:
     height = TALL if figure.kind == "scatter" or is_diagonal(figure) else HEIGHT
     beside = text_width("chance", SIZE) + 6 if figure.chance is not None and not is_diagonal(figure) else 0
     left, right = corner[0] + LEFT, corner[0] + width - 6 - beside
     ends = ends_of(figure.points) + ([figure.chance] if figure.chance is not None else [])
     low, high = (0.0, 1.0) if is_diagonal(figure) else padded(min(ends, default=0.0), max(ends, default=1.0))
     y = Scale(low, high, corner[1] + height, corner[1])
-    places = categories(figure)
+    places = categories(figure, points)
     if places:
         return Plot(x=Scale(-0.5, len(places) - 0.5, left, right), y=y, places=places)
     numbers = [float(point.x) for point in figure.points]
@@ -89,11 +89,11 @@ def logarithmic(numbers: Sequence[float], left: float, right: float, y: Scale) -
     return Plot(x=Scale(zero or low, high, left + 12, right - 12, is_log=True), y=y, zero=zero)
 
 
-def categories(figure: Figure) -> tuple[str, ...]:
-    """The words on the x axis, none where it has numbers."""
+def categories(figure: Figure, points: Sequence[Point]) -> tuple[str, ...]:
+    """The words on a panel's x axis, none where the figure has numbers. Of the panel: a task's tests may be of other years."""
     if all(isinstance(point.x, (int, float)) for point in figure.points):
         return ()
-    return tuple(dict.fromkeys(str(point.x) for point in figure.points))
+    return tuple(dict.fromkeys(str(point.x) for point in points))
 
 
 def is_diagonal(figure: Figure) -> bool:

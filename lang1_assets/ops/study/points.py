@@ -11,7 +11,6 @@ from lang1_assets.ops.tasks import TASKS
 
 CHANCE = 0.5
 ZERO_SHOT = "zero-shot"
-SPLIT_TITLES = {"test": "test", "temporal_2021": "2021", "temporal_2024": "2024"}
 
 
 def title_of(task: str) -> str:

@@ -32,8 +32,8 @@ def token_budget_figures(studied: Studied) -> tuple[Figure, ...]:
             name="token_budget",
             paper="Fig. 4a",
             title="Tokens of pretraining and of finetuning",
-            caption=f"{title_of(studied.scaled_task)} on {studied.split}: checkpoints of {studied.ours.name}, each finetuned on so "
-            "many labelled notes; bars are 95 % intervals.",
+            caption=f"{scaled_test(studied)}: checkpoints of {studied.ours.name}, each finetuned on so many labelled notes; bars "
+            "are 95 % intervals.",
             kind="lines",
             x_title="pretraining and finetuning tokens",
             y_title="AUROC",
@@ -56,9 +56,9 @@ def data_efficiency_figures(studied: Studied) -> tuple[Figure, ...]:
             name="data_efficiency",
             paper="Fig. 4b",
             title="AUROC by labelled notes",
-            caption=f"{title_of(studied.scaled_task)} on {studied.split}: the last checkpoint of each base, finetuned on so many "
-            "labelled notes; bars are 95 % intervals. The learning rate and the step to stop at were chosen on further labelled "
-            "notes (finetune.validation_examples), as many for every point.",
+            caption=f"{scaled_test(studied)}: the last checkpoint of each base, finetuned on so many labelled notes; bars are 95 % "
+            "intervals. The learning rate and the step to stop at were chosen on further labelled notes "
+            "(finetune.validation_examples), as many for every point.",
             kind="lines",
             x_title="labelled notes",
             y_title="AUROC",
@@ -67,6 +67,10 @@ def data_efficiency_figures(studied: Studied) -> tuple[Figure, ...]:
             chance=CHANCE,
         ),
     )
+
+
+def scaled_test(studied: Studied) -> str:
+    return f"{title_of(studied.scaled_task)} on the {studied.test_title(studied.scaled_task)}"
 
 
 def line_of(cell: Cell) -> str:

@@ -39,7 +39,7 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
             name="transfer",
             paper="Fig. 5a, C3",
             title="Finetuned on one task, evaluated on all",
-            caption=f"AUROC on {studied.split}. First row: not finetuned. Last row: finetuned on all.",
+            caption=f"AUROC on the {studied.test_title()}. First row: not finetuned. Last row: finetuned on all.",
             kind="heatmap",
             x_title="evaluated on",
             y_title="finetuned on",

@@ -44,9 +44,9 @@ def dependence():
 def drawn(name, *, is_synthetic=True, wide=True, form="svg"):
     look = {"is_synthetic": is_synthetic, "wide": wide, "form": form}
     if name == "strata":
-        return pictures.strata_picture(strata(), MODEL, "temporal_2024", **look)
+        return pictures.strata_picture(strata(), MODEL, "2024 test", **look)
     if name == "overlap":
-        return pictures.overlap_picture(overlap(), MODEL, "temporal_2024", **look)
+        return pictures.overlap_picture(overlap(), MODEL, "2024 test", **look)
     if name == "dependence":
         return pictures.dependence_picture(dependence(), **look)
     return drift_picture(drift_rows(*two_splits(), "joint", HOW), MODEL, **look)
@@ -119,8 +119,8 @@ def test_with_too_few_notes_there_is_still_a_picture(num_notes):
     for wide in (True, False):
         look = {"is_synthetic": True, "wide": wide, "form": "svg"}
         for picture in (
-            pictures.strata_picture(rows, MODEL, "test", **look),
-            pictures.overlap_picture(patients, MODEL, "test", **look),
+            pictures.strata_picture(rows, MODEL, "test set", **look),
+            pictures.overlap_picture(patients, MODEL, "test set", **look),
             drift_picture(months, MODEL, **look),
         ):
             assert b"(synthetic data)" in picture

@@ -166,6 +166,7 @@ def sample_report(num_resamples: int = 100) -> ReportData:
         created="2026-01-31 14:05 UTC",
         model=MODEL,
         rows=tuple(rows),
+        split_titles=paper_tables.TEST_TITLES,
         leaderboard=sample_leaderboard(),
         models=(
             ModelSummary(

@@ -9,6 +9,7 @@ import pytest
 from lang1_assets.ops.report import ReportError, write_report
 from lang1_assets.ops.report.page import SYNTHETIC_BANNER
 from lang1_assets.ops.results import read_results, read_switched_off
+from lang1_assets.ops.split_titles import SplitTitles
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.report.reading import content_width, needs_browser, read
 from tests.ops.report.sample import (
@@ -256,6 +257,25 @@ def test_drift_of_a_source_with_two_tests(data, tmp_path):
     assert "AUROC on the two test sets" in html
     assert "Test to 2024" in page.text
     assert not re.search("Insurance denial: March|denial: 2022", page.text)
+
+
+OTHER_YEARS = SplitTitles(
+    common={"temporal_2021": "2016", "temporal_2024": "2018"}, of_tasks={"insurance_denial": {"temporal_2024": "2019"}}
+)
+
+
+def test_a_hospital_with_windows_of_other_years_has_its_own(data, folder, tmp_path):
+    write_report(replace(data, split_titles=OTHER_YEARS), tmp_path)
+    html, page = read(tmp_path)
+    assert "AUROC on the 2018 test (insurance denial: 2019)" in page.text
+    assert "AUROC on the test of the training years, on 2016 and on 2018 (insurance denial: 2019)." in page.text
+    assert "Insurance denial, 2019 test" in html
+    # The paper's own tables alone have its years.
+    said = re.sub(r"<style>.*?</style>", "", html, flags=re.S).split('<section id="cohorts"')[0]
+    assert not re.search(r"\b202[124]\b", said)
+    paper = "The paper's later tests are of 2021 (insurance denial: 2022) and of 2024."
+    assert paper in page.text
+    assert "The paper's later tests" not in read(folder)[1].text
 
 
 def test_a_report_that_cannot_be_names_every_problem(data):

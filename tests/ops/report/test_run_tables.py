@@ -6,6 +6,7 @@ import pytest
 from lang1_assets.ops import paper_tables
 from lang1_assets.ops.report import CohortCount
 from lang1_assets.ops.report.run_tables import cohort_table, differs_from_paper
+from lang1_assets.ops.split_titles import SplitTitles
 from lang1_assets.ops.tasks import TASKS
 
 MORTALITY = TASKS["mortality"]
@@ -31,7 +32,7 @@ def test_false_alarms_are_rare():
 
 
 def test_ours_stand_beside_the_papers():
-    made = cohort_table(MORTALITY, [count(981, 19)])
+    made = cohort_table(MORTALITY, [count(981, 19)], SplitTitles())
     assert made.header == ("Split", "Notes", "B1", "Patients", "B2", "no", "B4", "yes", "B4")
     assert [cell.text for cell in made.rows[0]] == [
         *("Test", "1,000", "41,815", "1,000", "39,357", "98.10%", "98.09%", "1.90%", "1.91%")

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from lang1_assets.ops.study import ablations, comparisons, other_hospital, scaling, temporal_decay, transfer
+from lang1_assets.ops.split_titles import SplitTitles
+from lang1_assets.ops.study import (
+    ablations,
+    answer_perplexity,
+    calibration,
+    comparisons,
+    other_hospital,
+    scaling,
+    temporal_decay,
+    transfer,
+)
 from lang1_assets.ops.study.evidence import Lacking
 from lang1_assets.ops.study.figure import Figure, read_figures, write_figures
 from lang1_assets.ops.tasks import REMEDE, TASKS
@@ -132,10 +142,26 @@ def test_of_each_base_the_last_checkpoint_is_in_the_curve_of_labels(tmp_path: Pa
 
 def test_tests_in_the_order_of_time(tmp_path: Path) -> None:
     plan: Plan = {"ours/joint": GOOD, "encoder/readmission": BAD, "baseline:words": BAD}
-    (figure,) = temporal_decay.figures(studied(tmp_path, plan))
-    ours = [point.x for point in figure.points if point.series == "ours" and point.panel == TASKS["readmission"].title]
-    assert ours == ["test", "2024"]
+    titles = SplitTitles(common={"temporal_2024": "2018"}, of_tasks={"insurance_denial": {"temporal_2024": "2018-11"}})
+    (figure,) = temporal_decay.figures(studied(tmp_path, plan, split_titles=titles))
+    ours = {
+        task: [point.x for point in figure.points if point.series == "ours" and point.panel == TASKS[task].title]
+        for task in REMEDE
+    }
+    assert ours.pop("insurance_denial") == ["test", "2018-11"]
+    assert set(map(tuple, ours.values())) == {("test", "2018")}
     assert {point.series for point in figure.points} == {"ours", "encoder", "words"}
+
+
+def test_captions_call_the_test_after_its_window(tmp_path: Path) -> None:
+    titles = SplitTitles(common={"temporal_2024": "2018"}, of_tasks={"insurance_denial": {"temporal_2024": "2019"}})
+    plan: Plan = {"ours/zero_shot": BAD, "ours/joint": GOOD, "ours/readmission": GOOD, "scaled:ours/2000/200/all": GOOD}
+    held = studied(tmp_path, plan, split_titles=titles)
+    for figures in (transfer.figures, ablations.figures, calibration.figures, answer_perplexity.figures):
+        (figure,) = figures(held)
+        assert "on the 2018 test (insurance denial: 2019)" in figure.caption
+    (figure,) = scaling.token_budget_figures(held)
+    assert figure.caption.startswith("30-day readmission on the 2018 test: checkpoints of ours")
 
 
 def test_variants_say_what_they_are(tmp_path: Path) -> None:

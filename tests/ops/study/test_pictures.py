@@ -101,7 +101,7 @@ def test_a_legend_stands_where_rows_do_not_name_their_series():
 
 
 def test_zero_has_a_place_on_a_logarithmic_axis():
-    plot = plot_of(Sheet(), (0, 0), 360, lines())
+    plot = plot_of(Sheet(), (0, 0), 360, lines(), lines().points)
     places = [plot.at(notes) for notes in (0, 100, 300, 1000, 10_000)]
     assert places == sorted(places)
     assert len(set(places)) == len(places)
@@ -109,9 +109,20 @@ def test_zero_has_a_place_on_a_logarithmic_axis():
 
 
 def test_the_diagonal_of_a_reliability_curve_goes_from_corner_to_corner():
-    plot = plot_of(Sheet(), (0, 0), 360, reliability())
+    plot = plot_of(Sheet(), (0, 0), 360, reliability(), reliability().points)
     assert (plot.x.low, plot.x.high, plot.y.low, plot.y.high) == (0, 1, 0, 1)
     assert draw_svg(reliability(), wide=False, is_synthetic=False).count("stroke-dasharray") == len(TASKS)
+
+
+def test_a_panel_has_the_words_of_its_own_points_below_it():
+    """A task's tests may be of other years than another's: there are no gaps for those."""
+    years = {"Readmission": ("test", "2021", "2024"), "Insurance denial": ("test", "2022", "2024")}
+    figure = figure_of("temporal_decay", "lines", [point("ours", x, 0.7, task) for task in years for x in years[task]])
+    for task, places in years.items():
+        own = [each for each in figure.points if each.panel == task]
+        plot = plot_of(Sheet(), (0, 0), 360, figure, own)
+        assert plot.places == places
+        assert [plot.at(x) for x in places] == sorted(plot.at(x) for x in places)
 
 
 def test_arrows_join_the_points_of_a_series():
