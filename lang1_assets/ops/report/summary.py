@@ -11,6 +11,8 @@ from lang1_assets.ops.tasks import TASKS
 
 GOAL = 0.6
 """Share of the distance from chance to the oracle that counts as having learned a task."""
+DECAY = "performance_decays_with_time"
+"""The finding on how the latest test differs from that of the training years."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +116,37 @@ def _zero_shot_sentence(data: ReportData) -> str:
 
 
 def _drift_sentence(data: ReportData) -> str:
+    """By how much it got worse, with what the finding about that says of chance; both values where it was not judged."""
     if data.headline_split == "test":
         return ""
     old, new = _values(data, JOINT, "test"), _values(data, JOINT, data.headline_split)
     shared = [task for task in old if task in new]
     if not shared:
         return ""
-    change = fmean(new[task] - old[task] for task in shared)
-    way = "lower" if change < 0 else "higher"
-    return f"Its mean AUROC is {abs(change):.3f} {way} on the {data.headline_title} than on the test of the training years."
+    change = _judged_change(data)
+    if change is not None:
+        return change
+    before, after = fmean(old[task] for task in shared), fmean(new[task] for task in shared)
+    return (
+        f"Its mean AUROC is {before:.3f} on the test of the training years and {after:.3f} on the {data.headline_title}; "
+        "whether chance alone could do that was not judged."
+    )
+
+
+def _judged_change(data: ReportData) -> str | None:
+    """None where the finding was not judged of this model, or lacks its number."""
+    judged = next((judged for judged in data.claims if judged.claim.name == DECAY), None)
+    found = judged.details[0] if judged is not None and judged.details else {}
+    value, low, high = (found.get(name) for name in ("value", "low", "high"))
+    is_of_model = str(found.get("about", "")).startswith(f"{data.model},")
+    if not (is_of_model and isinstance(value, float) and isinstance(low, float) and isinstance(high, float)):
+        return None
+    way = "lower" if value < 0 else "higher"
+    told = (
+        f"Its mean AUROC is {abs(value):.3f} {way} on the {data.headline_title} than on the test of the training years"
+    )
+    interval = f"95% interval {low:+.3f} to {high:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return f"{told} ({interval})" + (", which chance alone could do." if low <= 0 <= high else ".")
 
 
 def _values(data: ReportData, trained_on: str | None, split: str) -> dict[str, float]:

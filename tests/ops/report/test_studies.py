@@ -12,10 +12,12 @@ from lang1_assets.ops.report.briefs import BRIEFS
 from lang1_assets.ops.report.cards import card_html
 from lang1_assets.ops.report.study_data import Memorized
 from lang1_assets.ops.report.study_sections import VERDICTS, by_heart, comparison
+from lang1_assets.ops.report.summary import DECAY, summary
+from lang1_assets.ops.study.claim import Judged
 from lang1_assets.ops.study.names import STUDY_NAMES
 from lang1_assets.ops.study.studies import ANALYSES, CLAIMS, STUDIES
 from tests.ops.report.reading import content_width, needs_browser, printed_pages, read
-from tests.ops.report.sample import EVIL, sample_report, sample_with_studies
+from tests.ops.report.sample import EVIL, MODEL, sample_report, sample_with_studies
 from tests.ops.study.sample import TASKS, figure_of, point
 
 
@@ -95,6 +97,50 @@ def test_a_finding_leads_to_its_figure_and_only_where_there_is_one(folder):
     assert {"#study-finetuned_comparison", "#study-emergence", "#main"} <= inside
     assert "#study-other_hospital" not in inside
     assert {href[1:] for href in inside} <= names
+
+
+def judged_decay(value, low, high, verdict, about=MODEL):
+    """The finding about the latest test, as it is judged."""
+    claim = next(claim for claim in CLAIMS if claim.name == DECAY)
+    numbers = {"value": value, "low": low, "high": high} if value is not None else {}
+    detail = {"about": f"{about}, latest test less first, mean of 5 tasks", **numbers}
+    return Judged(claim=claim, verdict=verdict, numbers="", figure="temporal_decay", details=(detail,))
+
+
+@pytest.mark.parametrize(
+    ("judged", "words"),
+    [
+        (
+            judged_decay(-0.033, -0.066, 0.001, "cannot tell"),
+            "is 0.033 lower on the 2024 test than on the test of the training years (95% interval \N{MINUS SIGN}0.066 to "
+            "+0.001), which chance alone could do.",
+        ),
+        (judged_decay(-0.05, -0.08, -0.02, "holds"), "to \N{MINUS SIGN}0.020)."),
+        (judged_decay(0.05, 0.02, 0.08, "does not hold"), "is 0.050 higher on the 2024 test"),
+    ],
+)
+def test_how_the_latest_test_differs_is_said_with_its_interval(data, judged, words):
+    said = summary(replace(data, claims=(judged,)))
+    assert words in said
+    assert ("chance alone could do" in said) == (judged.verdict == "cannot tell")
+    assert "not judged" not in said
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        (),
+        (judged_decay(None, None, None, "cannot tell"),),
+        (judged_decay(-0.05, -0.08, -0.02, "holds", about="another-model"),),
+        (replace(judged_decay(None, None, None, "cannot tell"), details=()),),
+    ],
+)
+def test_where_it_was_not_judged_neither_test_is_called_better(data, claims):
+    said = summary(replace(data, claims=claims))
+    assert re.search(
+        r"is 0\.\d{3} on the test of the training years and 0\.\d{3} on the 2024 test; whether chance", said
+    )
+    assert not re.search(r"lower|higher", said)
 
 
 def test_no_id_stands_twice(folder):
