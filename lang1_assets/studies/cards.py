@@ -34,7 +34,7 @@ JOB_FILE = "job.json"
 """What a job was started with, kept beside what it made."""
 OF_THE_JOB = ("note_tokens", "context_length", "max_notes", "max_epochs", "patience_steps", "search", "lora", "seed")
 """Beside those of its optimizer; one that a job of earlier code did not know is not there."""
-CODE = [__name__, "lang1_assets.ops.model_card", "lang1_assets.ops.tasks"]
+CODE = [__name__, "lang1_assets.ops.model_card", "lang1_assets.ops.analysis.spellings", "lang1_assets.ops.tasks"]
 
 
 def build_assets(settings: Settings) -> list[Any]:

@@ -8,8 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from lang1_assets.ops.analysis.spellings import recorded
+from lang1_assets.ops.analysis.strata import SPELLED
+
 Rows = Sequence[Mapping[str, Any]]
-DEMOGRAPHICS = ("age", "sex", "race", "ethnicity", "borough")
+DEMOGRAPHICS = ("age", *SPELLED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ def described(task: str, examples: pl.DataFrame) -> list[dict[str, Any]]:
         share_female=(pl.col("sex").str.to_uppercase().str.starts_with("F")).mean(),
         first_time=pl.col("prediction_time").min().dt.strftime("%Y-%m"),
         last_time=pl.col("prediction_time").max().dt.strftime("%Y-%m"),
-        **{f"missing_{name}": pl.col(name).null_count() for name in DEMOGRAPHICS},
+        missing_age=pl.col("age").null_count(),
+        **{f"missing_{name}": recorded(pl.col(name)).null_count() for name in SPELLED},
     )
     return [{"task": task, **row} for row in found.iter_rows(named=True)]
