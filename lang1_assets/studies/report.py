@@ -29,6 +29,8 @@ CODE = [
     "lang1_assets.ops.figures",
     "lang1_assets.ops.split_titles",
     *(f"lang1_assets.ops.study.{name}" for name in ("pictures", "bar_panel", "line_panel", "heatmap_panel", "look")),
+    "lang1_assets.ops.study.label_figures",
+    "lang1_assets.ops.analysis.pictures",
 ]
 
 
@@ -161,7 +163,7 @@ def gather(
         splits=settings.cohorts.split_names,
         split_titles=settings.cohorts.split_titles,
         switched_off=switched_off(store),
-        **parts_of(made, tracking),
+        **parts_of(made, tracking, settings),
     )
 
 

@@ -170,7 +170,7 @@ class ReportData:
     loss_curves: tuple[LossCurve, ...] = ()
     trajectory: tuple[TrajectoryPoint, ...] = ()
     studies: tuple[StudyResult, ...] = ()
-    """Of the paper's figures, in its order."""
+    """Of the paper's figures, in its order; then the analyses."""
     claims: tuple[Judged, ...] = ()
     memorized: tuple[Memorized, ...] = ()
     cards: tuple[CardText, ...] = ()

@@ -11,10 +11,10 @@ MAKE_STUDIES = "make study"
 
 @dataclass(frozen=True, kw_only=True)
 class StudyResult:
-    """The figures of one study."""
+    """The figures of one study, or of an analysis that the paper draws."""
 
     name: str
-    """The asset's, one of `STUDY_NAMES`."""
+    """The asset's, one of `STUDY_NAMES` or `ANALYSIS_NAMES`."""
     figures: tuple[Figure, ...]
     asset_url: str | None = None
     mlflow_url: str | None = None

@@ -15,7 +15,7 @@ from lang1_assets.ops.report.tables import Cell, Content, Table, link, table
 from lang1_assets.ops.study.claim import Judged, Verdict
 from lang1_assets.ops.study.figure import Figure, Point
 from lang1_assets.ops.study.look import printed, printed_x
-from lang1_assets.ops.study.names import STUDY_NAMES
+from lang1_assets.ops.study.names import ANALYSIS_NAMES, STUDY_NAMES
 from lang1_assets.ops.study.pictures import draw_svg, not_measured
 
 VERDICTS: dict[Verdict, tuple[str, str]] = {
@@ -32,7 +32,7 @@ def study_hint(data: ReportData) -> str:
         return (
             f"The studies are of earlier models or inputs: `{MAKE_STUDIES}` makes them anew, and judges each finding."
         )
-    if not data.studies and not data.claims:
+    if data.study_names.isdisjoint(STUDY_NAMES) and not data.claims:
         return f"No study of the paper's findings was made yet: `{MAKE_STUDIES}` makes them, and judges each finding."
     if not data.claims:
         return f"The findings were not judged yet: `{MAKE_STUDIES}` does it, or materialize the asset `claims`."
@@ -134,11 +134,11 @@ def told(value: object) -> str:
 
 
 def studies_section(data: ReportData) -> Section | None:
-    left_out = left_out_line(data, "study")
+    left_out = left_out_line(data, "|".join(("study", *ANALYSIS_NAMES)))
     if not data.studies:
         return Section(anchor="studies", title="The paper's studies", missing=left_out) if left_out else None
-    known = {*data.study_names, *(name.removeprefix("study/") for name in data.left_out)}
-    absent = [name for name in STUDY_NAMES if name not in known]
+    old = {name.removeprefix("study/").split("/")[0] for name in data.left_out}
+    absent = [name for name in (*STUDY_NAMES, *ANALYSIS_NAMES) if name not in data.study_names | old]
     return Section(
         anchor="studies",
         title=data.titled("The paper's studies"),

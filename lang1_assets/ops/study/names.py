@@ -14,3 +14,5 @@ STUDY_NAMES = (
     "calibration",
 )
 """In the order of the paper."""
+ANALYSIS_NAMES = ("label_dependence", "strata", "patient_overlap")
+"""Analyses of their own that the paper draws too; in its order."""

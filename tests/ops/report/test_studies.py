@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import pytest
 
-from lang1_assets.ops.report import write_report
+from lang1_assets.ops.report import StudyResult, write_report
 from lang1_assets.ops.report.briefs import BRIEFS
 from lang1_assets.ops.report.cards import card_html
 from lang1_assets.ops.report.study_data import Memorized
 from lang1_assets.ops.report.study_sections import VERDICTS, by_heart, comparison
 from lang1_assets.ops.report.summary import DECAY, summary
 from lang1_assets.ops.study.claim import Judged
-from lang1_assets.ops.study.names import STUDY_NAMES
+from lang1_assets.ops.study.names import ANALYSIS_NAMES, STUDY_NAMES
 from lang1_assets.ops.study.studies import ANALYSES, CLAIMS, STUDIES
 from tests.ops.report.reading import content_width, needs_browser, printed_pages, read
 from tests.ops.report.sample import EVIL, MODEL, sample_report, sample_with_studies
@@ -97,6 +97,36 @@ def test_a_finding_leads_to_its_figure_and_only_where_there_is_one(folder):
     assert {"#study-finetuned_comparison", "#study-emergence", "#main"} <= inside
     assert "#study-other_hospital" not in inside
     assert {href[1:] for href in inside} <= names
+
+
+def test_a_finding_about_labels_or_groups_leads_to_its_analysis_below_the_studies(data, tmp_path):
+    figure = figure_of("strata", "bars", [point("a group", "Sex: F", 0.6, source="strata/ours")], paper="Fig. K8")
+    urls = {"asset_url": "http://dagster/assets/strata", "mlflow_url": "http://mlflow/k8"}
+    analysis = StudyResult(name="strata", figures=(figure,), **urls)
+    (question,) = next(study for study in ANALYSES if study.name == "strata").questions
+    judged = replace(data.claims[0], claim=question.claim, figure="strata")
+    write_report(replace(data, studies=(*data.studies, analysis), claims=(judged,)), tmp_path)
+    html, page = read(tmp_path)
+    links = [a["href"] for tag, a in page.tags if tag == "a"]
+    # Its line on the first screen, and the table of the findings.
+    assert links.count("#study-strata") == 2
+    studies, part = html.split('id="study-strata"')
+    assert "<h2" not in studies.split('id="studies"')[1].split('<div class="part"', 1)[1]
+    assert set(urls.values()) <= set(links)
+    table = re.search(r"<table.*?</table>", part.split("</section>")[0], flags=re.S)
+    assert table
+    assert "Sex: F" in table[0]
+    assert "strata/ours" in table[0]
+    assert "Synthetic data" in re.findall(r"<svg.*?</svg>", part, flags=re.S)[0]
+    assert "label_dependence, patient_overlap" in html
+
+
+def test_what_is_left_out_of_the_analyses_is_named_and_not_asked_for(data, tmp_path):
+    write_report(replace(data, left_out=("strata/ours",)), tmp_path)
+    html, _ = read(tmp_path)
+    section = html[html.index('<section id="studies"') :]
+    assert "made anew since: strata/ours." in section
+    assert "label_dependence, patient_overlap." in section
 
 
 def judged_decay(value, low, high, verdict, about=MODEL):
@@ -207,7 +237,10 @@ def test_without_the_study_the_old_section_is_back(data, tmp_path):
     html, _ = read(tmp_path)
     for name in ("drift", "calibration"):
         assert f'<section id="{name}"' in html
-    assert "Not made yet: token_budget, other_hospital, temporal_decay, ablations, calibration." in html
+    assert (
+        "Not made yet: token_budget, other_hospital, temporal_decay, ablations, calibration, label_dependence, strata, "
+        "patient_overlap." in html
+    )
 
 
 def test_every_point_is_in_the_table_below_its_figure(folder, data):
@@ -242,9 +275,8 @@ def test_the_plain_page_names_the_command_once_and_has_no_empty_headings(tmp_pat
 
 def test_where_all_was_made_nothing_is_asked_for(data, tmp_path):
     figure = figure_of("x", "bars", [point("a", "b", 0.6)])
-    extra = [
-        replace(data.studies[0], name=name, figures=(figure,)) for name in STUDY_NAMES if name not in data.study_names
-    ]
+    absent = [name for name in (*STUDY_NAMES, *ANALYSIS_NAMES) if name not in data.study_names]
+    extra = [replace(data.studies[0], name=name, figures=(figure,)) for name in absent]
     write_report(replace(data, studies=(*data.studies, *extra)), tmp_path)
     _, page = read(tmp_path)
     assert "make study" not in page.text
