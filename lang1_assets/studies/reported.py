@@ -81,6 +81,7 @@ def parts_of(made: Made, tracking: Tracking, settings: Settings) -> dict[str, An
             figures=figures_of_analysis(name, item, settings) if name in made.analyses else figures_of(item),
             asset_url=f"{assets}/{name}",
             mlflow_url=run_of(item),
+            missing=lacking(item),
         )
         for name, item in (made.studies | made.analyses).items()
     ]
@@ -124,6 +125,13 @@ def figures_of_analysis(name: str, artifact: Artifact, settings: Settings) -> tu
     rows = json.loads((artifact.path / ROWS_FILE).read_text())
     test = settings.cohorts.headline_title({row["task"]: None for row in rows if "task" in row})
     return analysis_figures(name, rows, artifact.name, test)
+
+
+def lacking(artifact: Artifact) -> tuple[str, ...]:
+    """What the profile asks for and nobody had made; why an analysis has no rows."""
+    missing, reason = artifact.summary.get("missing"), artifact.summary.get("switched_off")
+    without = (f"Without: {', '.join(missing)}.",) if missing else ()
+    return (*without, f"Switched off: {reason}.") if reason else without
 
 
 def run_of(artifact: Artifact) -> str | None:

@@ -68,6 +68,7 @@ def test_what_was_made_comes_back_as_it_was_written(tmp_path: Path) -> None:
     study, dependence, strata = parts["studies"]
     assert (study.name, study.figures) == ("transfer", (bars(), lines()))
     assert (study.asset_url, study.mlflow_url) == ("http://dagster/assets/transfer", "http://mlflow/1")
+    assert study.missing == ("Without: mortality_evaluation/ours, zero_shot_evaluation/other.",)
     assert (strata.name, strata.asset_url, strata.mlflow_url) == (
         "strata",
         "http://dagster/assets/strata",
@@ -80,6 +81,7 @@ def test_what_was_made_comes_back_as_it_was_written(tmp_path: Path) -> None:
     ]
     assert "AUROC on the 2024 test" in figure.caption
     assert (dependence.name, dependence.figures, dependence.mlflow_url) == ("label_dependence", (), None)
+    assert dependence.missing == ("Switched off: the source has no H&P notes.",)
     assert parts["claims"] == sample_claims()
     assert [(card.variant, card.recipe, card.text) for card in parts["cards"]] == [("ours", "joint", CARD)]
     (held,) = parts["memorized"]

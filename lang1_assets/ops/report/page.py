@@ -77,6 +77,7 @@ def render_markdown(data: ReportData, sections: list[Section]) -> str:
         counts = ", ".join(f"{len(group.items)} {group.title}" for group in section.groups)
         lines += [line for text in (counts, *section.text) if text for line in (text, "")]
         lines += [line for note in section.missing for line in (f"*{note}*", "")]
+        lines += [line for part in section.parts for note in part.missing for line in (f"*{part.title}: {note}*", "")]
         lines += [line for each in found for line in (*markdown_lines(each), "")]
     return "\n".join(lines)
 

@@ -18,6 +18,8 @@ class StudyResult:
     figures: tuple[Figure, ...]
     asset_url: str | None = None
     mlflow_url: str | None = None
+    missing: tuple[str, ...] = ()
+    """What it is without, and why, in print."""
 
 
 @dataclass(frozen=True, kw_only=True)

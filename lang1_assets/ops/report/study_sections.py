@@ -156,7 +156,7 @@ def study_part(data: ReportData, study: StudyResult) -> Part:
         links=links(study.asset_url, study.mlflow_url),
         drawings=drawings,
         folded=folded,
-        missing=() if drawings else ("This study has no figure yet.",),
+        missing=study.missing if drawings or study.missing else ("This study has no figure yet.",),
     )
 
 

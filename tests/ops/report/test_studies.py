@@ -129,6 +129,23 @@ def test_what_is_left_out_of_the_analyses_is_named_and_not_asked_for(data, tmp_p
     assert "label_dependence, patient_overlap." in section
 
 
+def test_a_study_says_what_it_is_without(data, tmp_path):
+    lacking = ("Without: mortality_evaluation/ours, zero_shot_evaluation/other.",)
+    write_report(replace(data, studies=(replace(data.studies[0], missing=lacking), *data.studies[1:])), tmp_path)
+    html, _ = read(tmp_path)
+    assert html.count(lacking[0]) == (tmp_path / "report.md").read_text().count(lacking[0]) == 1
+    part = html[html.index(f'id="study-{data.studies[0].name}"') : html.index(f'id="study-{data.studies[1].name}"')]
+    assert part.index(lacking[0]) < part.index("<figure")
+
+
+def test_an_analysis_without_rows_says_why(data, tmp_path):
+    off = "Switched off: the source has no H&P notes."
+    write_report(replace(data, studies=(StudyResult(name="label_dependence", figures=(), missing=(off,)),)), tmp_path)
+    _, page = read(tmp_path)
+    assert off in page.text
+    assert "has no figure yet" not in page.text
+
+
 def judged_decay(value, low, high, verdict, about=MODEL):
     """The finding about the latest test, as it is judged."""
     claim = next(claim for claim in CLAIMS if claim.name == DECAY)
