@@ -152,12 +152,18 @@ def study_part(data: ReportData, study: StudyResult) -> Part:
     folded = (result_tables.calibration_table(data),) if study.name == "calibration" and data.curves else ()
     return Part(
         anchor=f"study-{study.name}",
-        title=" / ".join(dict.fromkeys(figure.title for figure in study.figures)) or study.name,
+        title=heading_of(study),
         links=links(study.asset_url, study.mlflow_url),
         drawings=drawings,
         folded=folded,
         missing=study.missing if drawings or study.missing else ("This study has no figure yet.",),
     )
+
+
+def heading_of(study: StudyResult) -> str:
+    """Its figures' titles; of more than two the first, because a line holds no more."""
+    titles = list(dict.fromkeys(figure.title for figure in study.figures))
+    return " / ".join(titles if len(titles) <= 2 else titles[:1]) or study.name
 
 
 def drawing_of(figure: Figure, is_synthetic: bool) -> Drawing:

@@ -46,7 +46,7 @@ def zero_shot_figures(studied: Studied) -> tuple[Figure, ...]:
             name="zero_shot_comparison",
             paper="Fig. 2a",
             title="Zero-shot models on the tasks",
-            caption=f"AUROC on {studied.split} without finetuning; bars are 95 % intervals.",
+            caption=f"AUROC on the {studied.test_title()} without finetuning; bars are 95 % intervals.",
             kind="bars",
             x_title="task",
             y_title="AUROC",
@@ -64,7 +64,8 @@ def finetuned_figures(studied: Studied) -> tuple[Figure, ...]:
             name="finetuned_comparison",
             paper="Fig. 2b",
             title="Finetuned models on the tasks",
-            caption=f"AUROC on {studied.split}; bars are 95 % intervals. {BEST_RULE[0].upper()}{BEST_RULE[1:]}. {UNEQUAL}",
+            caption=f"AUROC on the {studied.test_title()}; bars are 95 % intervals. "
+            f"{BEST_RULE[0].upper()}{BEST_RULE[1:]}. {UNEQUAL}",
             kind="bars",
             x_title="task",
             y_title="AUROC",

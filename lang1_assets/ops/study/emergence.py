@@ -65,7 +65,7 @@ def figures(studied: Studied) -> tuple[Figure, ...]:
                 x_title="pretraining tokens",
                 paper="Fig. 3b",
                 title="Zero-shot prediction along pretraining",
-                caption=f"AUROC on {studied.split} of each checkpoint without finetuning; bars are 95 % intervals.",
+                caption=f"AUROC on the {studied.test_title()} of each checkpoint without finetuning; bars are 95 % intervals.",
                 y_title="AUROC",
                 points=tuple(aurocs),
                 chance=CHANCE,

@@ -157,7 +157,9 @@ def test_captions_call_the_test_after_its_window(tmp_path: Path) -> None:
     titles = SplitTitles(common={"temporal_2024": "2018"}, of_tasks={"insurance_denial": {"temporal_2024": "2019"}})
     plan: Plan = {"ours/zero_shot": BAD, "ours/joint": GOOD, "ours/readmission": GOOD, "scaled:ours/2000/200/all": GOOD}
     held = studied(tmp_path, plan, split_titles=titles)
-    for figures in (transfer.figures, ablations.figures, calibration.figures, answer_perplexity.figures):
+    of_one_test = (transfer, ablations, calibration, answer_perplexity)
+    makers = [*(study.figures for study in of_one_test), comparisons.zero_shot_figures, comparisons.finetuned_figures]
+    for figures in makers:
         (figure,) = figures(held)
         assert "on the 2018 test (insurance denial: 2019)" in figure.caption
     (figure,) = scaling.token_budget_figures(held)
