@@ -28,10 +28,10 @@ BEST = "best zero-shot"
 ZERO_SHOT_ASSETS = ("zero_shot_evaluation", "outside_evaluation", "served_evaluation")
 BEST_RULE = "best: the highest AUROC on these notes, of the models that were asked about at least half as many as the most-asked"
 UNEQUAL = (
-    "Classical baselines learn from every labelled note and read it whole; a language model reads as much of a note as its context "
-    "takes, and as many notes as its steps take."
+    "Classical baselines learn from every labelled note, and those on text read it whole; a language model reads as much of a "
+    "note as its context takes, and as many notes as its steps take."
 )
-WHOLE_NOTES = "learned from every labelled note, read whole"
+ALL_LABELS = "learned from every labelled note"
 
 
 def zero_shot_figures(studied: Studied) -> tuple[Figure, ...]:
@@ -81,7 +81,9 @@ def task_points(studied: Studied, task: str) -> Iterator[Point]:
     point = sought_point(best, task, split, series=BEST, x=x)
     yield point if best.cell is None else replace(point, note=best.cell.model)
     for cell in studied.of("baseline"):
-        yield replace(auroc_point(cell, task, split, series=cell.model, x=x), note=WHOLE_NOTES)
+        point = auroc_point(cell, task, split, series=cell.model, x=x)
+        # Why there is no value stays.
+        yield point if point.note else replace(point, note=ALL_LABELS)
     for cell in finetuned_cells(studied):
         if cell.trained_on in (JOINT, task):
             kind = JOINT if cell.trained_on == JOINT else "single"

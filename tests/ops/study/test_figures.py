@@ -153,6 +153,15 @@ def test_tests_in_the_order_of_time(tmp_path: Path) -> None:
     assert {point.series for point in figure.points} == {"ours", "encoder", "words"}
 
 
+def test_a_baseline_says_from_what_it_learned_or_why_it_has_no_value(tmp_path: Path) -> None:
+    (figure,) = comparisons.finetuned_figures(
+        studied(tmp_path, {"ours/joint": GOOD, "baseline:words": {"mortality": BAD}})
+    )
+    notes = {point.x: point.note for point in figure.points if point.series == "words"}
+    assert notes.pop(TASKS["mortality"].title) == "learned from every labelled note"
+    assert set(notes.values()) == {"not evaluated on this task"}
+
+
 def test_captions_call_the_test_after_its_window(tmp_path: Path) -> None:
     titles = SplitTitles(common={"temporal_2024": "2018"}, of_tasks={"insurance_denial": {"temporal_2024": "2019"}})
     plan: Plan = {"ours/zero_shot": BAD, "ours/joint": GOOD, "ours/readmission": GOOD, "scaled:ours/2000/200/all": GOOD}
