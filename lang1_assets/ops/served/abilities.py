@@ -121,14 +121,20 @@ class Prober:
 
     def _forced(self, prompt: Prompt, number: int, wording: Wording) -> float | None:
         assert self._ids is not None
-        answer = self._try(wording.forced(prompt, self._ids[number]))
-        return forced_logprob(answer, self._letters[number], self._ids[number]) if answer else None
+        letter, letter_id = self._letters[number], self._ids[number]
+        found = self._try(
+            wording.forced(prompt, letter_id), lambda answer: {"logprob": forced_logprob(answer, letter, letter_id)}
+        )
+        return found["logprob"] if found else None
 
     def _biased(self, prompt: Prompt, wording: Wording, names: Names) -> Rescue:
         assert self._ids is not None
-        answer = self._try(wording.question(prompt, dict.fromkeys(self._ids, BIAS)))
         ids = self._ids if names == "ids" else None
-        return "none" if answer is None or None in listed_letters(answer, self._letters, ids) else "biased"
+        found = self._try(
+            wording.question(prompt, dict.fromkeys(self._ids, BIAS)),
+            lambda answer: {"logprobs": listed_letters(answer, self._letters, ids)},
+        )
+        return "none" if found is None or None in found["logprobs"] else "biased"
 
     def _hears_echo(self, prompt: Prompt, wording: Wording) -> bool:
         answer = self._try(wording.echo(prompt, self._letters[0], self._ids[0] if self._ids else None))

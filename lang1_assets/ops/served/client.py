@@ -24,6 +24,9 @@ Answer = dict[str, Any]
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 RETRIED = (408, 425, 429)
 FIRST_WAIT_SECONDS = 0.5
+MAX_DRAWS = 16
+"""Tokens drawn for one question before a server counts as one that gives no log-probabilities: an untrained model with pieces of
+characters in its vocabulary draws one that llama.cpp says nothing about every fourth time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,23 +93,20 @@ class ServedClient:
     def post(
         self, endpoint: str, body: dict[str, Any], read: Callable[[Answer], Answer] = lambda answer: answer
     ) -> Answer:
-        """What `read` makes of the server's answer to one question; its TransientError asks once more.
+        """What `read` makes of the server's answer to one question; its TransientError and its RedrawError ask once more.
 
         Raises:
             RefusedError: it takes no such prompt.
-            ServedError: it takes nothing, or still fails after `max_retries` more attempts.
+            ServedError: it takes nothing, still fails after `max_retries` more attempts, or draws MAX_DRAWS tokens of no use,
+                which are no failures of the server and count by themselves.
         """
         url = endpoint_url(self.model.url, endpoint)
-        attempts = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.model.max_retries + 1),
-            wait=self._wait_seconds,
-            retry=tenacity.retry_if_exception_type(TransientError),
-            sleep=self.pace.sleep,
-            before_sleep=lambda _: self.meter.add(num_retries=1),
-            reraise=True,
-        )
+        draws = self._retrying(RedrawError, MAX_DRAWS, tenacity.wait_none())
+        attempts = self._retrying(TransientError, self.model.max_retries + 1, self._wait_seconds)
         try:
-            answer: Answer = attempts(lambda: read(self._ask_once(url, body)))
+            answer: Answer = draws(lambda: attempts(lambda: read(self._ask_once(url, body))))
+        except RedrawError as error:
+            raise ServedError(f"{shown(url)}: {error}, {MAX_DRAWS} times; what was paid for is kept") from None
         except TransientError as error:
             # Without the chain of causes: a library's exception may hold what was sent.
             raise ServedError(
@@ -115,10 +115,20 @@ class ServedClient:
             ) from None
         return answer
 
+    def _retrying(
+        self, error: type[ServedError], num_attempts: int, wait: Callable[[tenacity.RetryCallState], float]
+    ) -> tenacity.Retrying:
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(num_attempts),
+            wait=wait,
+            retry=tenacity.retry_if_exception_type(error),
+            sleep=self.pace.sleep,
+            before_sleep=lambda _: self.meter.add(num_retries=1),
+            reraise=True,
+        )
+
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, RedrawError):
-            return 0.0
         asked = error.retry_after_seconds if isinstance(error, TransientError) else None
         backoff = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=60)(state)
         return min(max(asked or 0.0, backoff), self.model.longest_wait_seconds)

@@ -41,7 +41,7 @@ class TransientError(ServedError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class RedrawError(TransientError):
+class RedrawError(ServedError):
     """The answer lacks what was asked for because of the token that the model drew: asked again, it draws another one."""
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lang1_assets.ops.served.client import endpoint_url, key_header, retry_after_seconds
+from lang1_assets.ops.served.client import MAX_DRAWS, endpoint_url, key_header, retry_after_seconds
 from lang1_assets.ops.served.errors import ServedError
 from lang1_assets.ops.served.model import ServedModel
 from lang1_assets.ops.served.scoring import ServedScores, score_served
@@ -143,6 +143,36 @@ def test_what_no_retry_mends_ends_the_run_and_keeps_what_was_paid(
     assert scores.usage.num_from_ledger > 10
     assert len(proxy.bodies) + scores.usage.num_from_ledger == 4 * len(questions.prompts)
     np.testing.assert_allclose(scores.probabilities, questions.local, atol=5e-6)
+
+
+USELESS = 'json:{"choices": [{"logprobs": null}]}'
+
+
+def test_tokens_of_no_use_are_drawn_again_and_are_no_failures(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
+) -> None:
+    """The first question for log-probabilities, and one about a note, each as often as is allowed, without a single retry left."""
+    with faulty_proxy(
+        llama_port,
+        lambda number: USELESS if 4 <= number < 4 + MAX_DRAWS - 1 else None,
+        probe_ids=questions.probe_ids,
+        fault_of_probe=lambda number: USELESS if 1 <= number < MAX_DRAWS // 2 else None,
+    ) as proxy:
+        model = replace(served, url=proxy.url, max_retries=0, max_concurrent=1)
+        scores = score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    np.testing.assert_allclose(scores.probabilities, questions.local, atol=5e-6)
+    assert scores.usage.num_retries == MAX_DRAWS - 1 + proxy.num_probes_repeated >= MAX_DRAWS - 1 + MAX_DRAWS // 2 - 1
+
+
+def test_a_server_that_gives_no_log_probabilities(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
+) -> None:
+    with faulty_proxy(llama_port, probe_ids=questions.probe_ids, fault_of_probe=lambda number: USELESS) as proxy:
+        model = replace(served, url=proxy.url, max_retries=1)
+        with pytest.raises(ServedError, match=rf"never gives them is kind: chat\), {MAX_DRAWS} times"):
+            score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    assert len(proxy.probes) == 1 + MAX_DRAWS
+    assert proxy.bodies == []
 
 
 def test_nobody_there(served: ServedModel, questions: Questions, tmp_path: Path) -> None:
