@@ -12,6 +12,7 @@ from pydantic import Field
 
 from lang1_assets.ops.forgetting.subjects import ForgettingError
 from lang1_assets.resources import audit
+from lang1_assets.resources.mlflow_client import open_client
 from lang1_assets.resources.tracking import Tracking
 from lang1_assets.settings import Settings, lang1_home
 
@@ -170,9 +171,7 @@ def mark_models(
     """Tags on the registered versions and the runs of models; fingerprint -> its versions, in words. Never an id of a person."""
     if not models:
         return {}
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking.tracking_uri)
+    client = open_client(tracking.tracking_uri)
     wanted = {model["fingerprint"] for model in models}
     versions: dict[str, list[str]] = {}
     now = datetime.now(UTC).isoformat(timespec="seconds")

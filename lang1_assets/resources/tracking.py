@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from lang1_assets.resources.comparisons import (
     view_id,
     views_of,
 )
+from lang1_assets.resources.mlflow_client import open_client
 from lang1_assets.resources.store import Artifact
 from lang1_assets.resources.tracked_names import CURRENT_TAG
 from lang1_assets.resources.tracked_run import MAX_PARAM_CHARACTERS, TrackedRun, flatten, names_of
@@ -201,11 +201,7 @@ class Tracking(dg.ConfigurableResource):
         return version
 
     def _client(self) -> MlflowClient:
-        from mlflow import MlflowClient
-
-        # It reports each table that it creates.
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        return MlflowClient(self.tracking_uri)
+        return open_client(self.tracking_uri)
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         """Its id; made when there is none, and with this profile's comparisons."""
