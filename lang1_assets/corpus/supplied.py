@@ -80,9 +80,7 @@ def example_files(examples: dict[str, Artifact]) -> dict[str, Path]:
     return {task: artifact.path / "examples.parquet" for task, artifact in examples.items()}
 
 
-def questions_file(settings: Settings, web: Artifact) -> Path | None:
-    """The profile's questions, else those that the embedded source writes beside its web text."""
-    if settings.web_text.questions is not None:
-        return settings.web_text.questions
+def question_files(settings: Settings, web: Artifact) -> list[Path]:
+    """The profile's comprehension questions, and those that the embedded source writes beside its web text."""
     embedded = web.path / "questions.parquet"
-    return embedded if embedded.exists() else None
+    return [*settings.web_text.question_files, *([embedded] if embedded.exists() else [])]

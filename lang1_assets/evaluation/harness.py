@@ -5,10 +5,11 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.corpus.supplied import example_files, examples_to_score, questions_file
+from lang1_assets.corpus.supplied import example_files, examples_to_score, question_files
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
+from lang1_assets.ops.checksums import sha256_of
 from lang1_assets.ops.tasks import TASKS
-from lang1_assets.resources.store import Artifact, ArtifactStore, listing_hash
+from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
 
 GROUP = "evaluate"
@@ -40,9 +41,6 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
     def _harness_tasks(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         examples = examples_to_score(store, tuple(TASKS))
         tokens, web = store.get("tokenizer"), store.get("web_text_source")
-        # The embedded source's own come with its web text.
-        files = [path for path in (settings.web_text.questions, *settings.evaluate.question_files) if path]
-        embedded = questions_file(settings, web) if settings.web_text.questions is None else None
         config = harness_config(settings)
 
         def make(work: Path) -> dict[str, Any]:
@@ -52,7 +50,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
                 write_harness_tasks(
                     work,
                     example_files(examples),
-                    [*([embedded] if embedded else []), *files],
+                    question_files(settings, web),
                     tokens.path,
                     HarnessConfig(**config),
                 )
@@ -64,8 +62,8 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
             inputs=[tokens, web, *examples.values()],
             parameters={
                 **config,
-                "question_files": [str(path) for path in files],
-                "contents": listing_hash(files),
+                # What is asked, not where it lies. The embedded source's own come with its web text.
+                "questions": [sha256_of(file) for file in settings.web_text.question_files],
             },
             code=CODE,
             on_wait=context.log.warning,

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.corpus.supplied import example_files, questions_file, supplied_examples
+from lang1_assets.corpus.supplied import example_files, question_files, supplied_examples
 from lang1_assets.materialization import MODEL_OWNER, markdown_table, materialized
 from lang1_assets.models.trained import Services, TrainingRun, encoder_code, train
 from lang1_assets.models.untrained import folder_listing, untrained
@@ -230,12 +230,12 @@ def monitoring(settings: Settings, key: str, store: ArtifactStore) -> dict[str, 
     """
     if settings.pretrain.monitor_every_steps is None or is_encoder(settings, key):
         return None
-    questions = questions_file(settings, store.get("web_text_source"))
+    questions = question_files(settings, store.get("web_text_source"))
     files = example_files(supplied_examples(store, REMEDE))
     return {
         "every_steps": settings.pretrain.monitor_every_steps,
         "examples": {task: str(file) for task, file in files.items()},
-        "questions": str(questions) if questions is not None else None,
+        "questions": [str(file) for file in questions],
         "num_examples": settings.pretrain.monitor_examples,
         "shots": settings.pretrain.monitor_shots,
         "note_tokens": settings.finetune.note_tokens,

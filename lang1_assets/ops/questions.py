@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,29 @@ import numpy as np
 import polars as pl
 
 from lang1_assets.ops import schemas
+from lang1_assets.ops.tasks import COMPREHENSION
 
 PUBMEDQA_OPTIONS = ["yes", "no", "maybe"]
 
 
 class QuestionsError(ValueError):
     """A questions file is not one of the known formats."""
+
+
+def by_name(files: Iterable[Path]) -> dict[str, Path]:
+    """Name in `tasks.COMPREHENSION` -> the file with its questions, in the order of that.
+
+    Raises:
+        QuestionsError: a file is in none of the known formats, or two are in the same one: their numbers would have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in files:
+        source = format_of(path)
+        asked = next(task for task in COMPREHENSION.values() if task.source == source)
+        if asked.name in found:
+            raise QuestionsError(f"{path}: a second file of {asked.title} besides {found[asked.name]}; give one")
+        found[asked.name] = path
+    return {name: found[name] for name in COMPREHENSION if name in found}
 
 
 def read_questions(path: Path, seed: int) -> pl.DataFrame:

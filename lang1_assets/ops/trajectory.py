@@ -25,7 +25,8 @@ from lang1_assets.ops.prompts import PromptSet, build_prompts, informative_examp
 from lang1_assets.ops.scoring import score_options
 from lang1_assets.ops.tasks import TASKS
 
-COMPREHENSION = "comprehension"
+ACCURACY = "accuracy"
+"""The metric of rows about questions."""
 CHANCE_AUROC = 0.5
 SIMULTANEOUS = 0.95
 """Chance that all of the last checkpoint's intervals hold 0.5 when every AUROC is 0.5 (Bonferroni over the tasks)."""
@@ -37,7 +38,7 @@ class TrajectoryRow(TypedDict):
     checkpoint: str
     tokens: int
     name: str
-    """`comprehension`, or a task."""
+    """In `tasks.COMPREHENSION`, or a task."""
     metric: str
     """`accuracy` or `auroc`."""
     value: float
@@ -76,8 +77,8 @@ class Gain:
 @dataclass(frozen=True, kw_only=True)
 class TrajectoryReport:
     rows: list[TrajectoryRow]
-    comprehension_gain: Gain | None
-    """None without questions, or with one checkpoint."""
+    comprehension_gains: dict[str, Gain]
+    """Of each set of questions; none with one checkpoint."""
     off_chance: list[str]
     """Tasks of the last checkpoint whose zero-shot AUROC is not 0.5, at a confidence of `SIMULTANEOUS` for all together."""
 
@@ -87,13 +88,13 @@ class Asked:
     """What every checkpoint is asked, made once: they share a tokenizer."""
 
     prompts: dict[str, PromptSet]
-    questions: pl.DataFrame | None
+    questions: dict[str, pl.DataFrame]
 
 
 def evaluate_trajectory(
     folders: Sequence[Path],
     examples: dict[str, Path],
-    questions: pl.DataFrame | None,
+    questions: dict[str, pl.DataFrame],
     config: TrajectoryConfig,
     on_progress: Callable[[str], None],
 ) -> TrajectoryReport:
@@ -101,31 +102,31 @@ def evaluate_trajectory(
 
     Args:
         examples: task -> file of `schemas.EXAMPLES`; a task without a note in `config.split` is left out.
-        questions: rows of `schemas.QUESTIONS`.
+        questions: name in `tasks.COMPREHENSION` -> rows of `schemas.QUESTIONS`.
 
     Raises:
         ValueError: no checkpoint, or neither notes nor questions.
     """
     asked = prepare(folders, examples, questions, config)
     rows: list[TrajectoryRow] = []
-    rights: list[NDArray[np.bool_]] = []
+    rights: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in asked.questions}
     off_chance: list[str] = []
     for folder in folders:
         model = load_for_scoring(folder)
-        if asked.questions is not None:
-            rights.append(right_answers(model, folder, asked.questions, config.context_length, config.batch_size))
-            rows.append(accuracy_row(folder.name, rights[-1], asked.questions))
+        for name, one in asked.questions.items():
+            right = right_answers(model, folder, one, config.context_length, config.batch_size)
+            rights[name].append(right)
+            rows.append(accuracy_row(folder.name, name, right, one))
         aurocs = [auroc_row(folder.name, task, model, prompts, config) for task, prompts in asked.prompts.items()]
         rows += [row for row, _ in aurocs]
         off_chance = [row["name"] for row, is_off in aurocs if is_off]
         on_progress(", ".join(f"{row['name']} {row['value']:.3f}" for row in rows if row["checkpoint"] == folder.name))
-    return TrajectoryReport(
-        rows=rows, comprehension_gain=gain(rights[0], rights[-1]) if len(rights) > 1 else None, off_chance=off_chance
-    )
+    gains = {name: gain(found[0], found[-1]) for name, found in rights.items() if len(found) > 1}
+    return TrajectoryReport(rows=rows, comprehension_gains=gains, off_chance=off_chance)
 
 
 def prepare(
-    folders: Sequence[Path], examples: dict[str, Path], questions: pl.DataFrame | None, config: TrajectoryConfig
+    folders: Sequence[Path], examples: dict[str, Path], questions: dict[str, pl.DataFrame], config: TrajectoryConfig
 ) -> Asked:
     if not folders:
         raise ValueError("a trajectory without a checkpoint; pretrain the model again")
@@ -137,12 +138,11 @@ def prepare(
             prompts[task] = build_prompts(
                 TASKS[task], texts, labels, folders[0], config.note_tokens, config.context_length
             )
-    if questions is not None:
-        # Evenly spread: a file may be sorted by subject.
-        questions = questions.gather_every(-(-len(questions) // config.max_questions))
-    if not prompts and questions is None:
+    if not prompts and not questions:
         raise ValueError(f"no note of split '{config.split}' and no question to look at a trajectory with")
-    return Asked(prompts=prompts, questions=questions)
+    # Evenly spread: a file may be sorted by subject.
+    spread = {name: rows.gather_every(-(-len(rows) // config.max_questions)) for name, rows in questions.items()}
+    return Asked(prompts=prompts, questions=spread)
 
 
 def tokens_of(checkpoint: str) -> int:
@@ -150,13 +150,13 @@ def tokens_of(checkpoint: str) -> int:
     return int(checkpoint.split("-")[1])
 
 
-def accuracy_row(checkpoint: str, right: NDArray[np.bool_], questions: pl.DataFrame) -> TrajectoryRow:
+def accuracy_row(checkpoint: str, name: str, right: NDArray[np.bool_], questions: pl.DataFrame) -> TrajectoryRow:
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
     return TrajectoryRow(
         checkpoint=checkpoint,
         tokens=tokens_of(checkpoint),
-        name=COMPREHENSION,
-        metric="accuracy",
+        name=name,
+        metric=ACCURACY,
         value=float(right.mean()),
         low=float(interval.low),
         high=float(interval.high),

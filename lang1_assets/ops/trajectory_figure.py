@@ -7,23 +7,32 @@ from collections.abc import Sequence
 from lang1_assets.ops.figures import Form
 from lang1_assets.ops.study.figure import Figure, Point
 from lang1_assets.ops.study.pictures import draw_together
-from lang1_assets.ops.tasks import TASKS
-from lang1_assets.ops.trajectory import COMPREHENSION, TrajectoryRow
+from lang1_assets.ops.tasks import COMPREHENSION, TASKS
+from lang1_assets.ops.trajectory import TrajectoryRow
 
 
 def trajectory_picture(
     rows: Sequence[TrajectoryRow], model: str, test: str, *, is_synthetic: bool, wide: bool, form: Form = "png"
 ) -> bytes:
-    """Fig. 3a and 3b side by side (`wide`) or one below the other; a part without rows is left out.
+    """Fig. 3a, of each set of questions, and 3b side by side (`wide`) or one below the other; a part without rows is left out.
 
     Args:
         test: whose notes were asked about, as `SplitTitles.test` prints it.
     """
-    asked = [row for row in rows if row["name"] == COMPREHENSION]
-    predicted = [row for row in rows if row["name"] != COMPREHENSION]
+    asked = [name for name in COMPREHENSION if any(row["name"] == name for row in rows)]
+    predicted = [row for row in rows if row["name"] in TASKS]
     caption = f"Checkpoints of {model}; bars are 95% intervals."
     figures = [
-        figure_of("3a", "Comprehension along pretraining", caption, "accuracy", asked),
+        *(
+            figure_of(
+                "3a",
+                f"{COMPREHENSION[name].title} along pretraining",
+                caption,
+                "accuracy",
+                [row for row in rows if row["name"] == name],
+            )
+            for name in asked
+        ),
         figure_of(
             "3b",
             "Zero-shot prediction along pretraining",
@@ -51,5 +60,5 @@ def figure_of(part: str, title: str, caption: str, metric: str, rows: Sequence[T
 
 
 def point_of(row: TrajectoryRow) -> Point:
-    name = TASKS[row["name"]].title if row["name"] in TASKS else "Comprehension"
-    return Point(series=name, x=row["tokens"], value=row["value"], low=row["low"], high=row["high"], n=row["n"])
+    asked = TASKS.get(row["name"]) or COMPREHENSION[row["name"]]
+    return Point(series=asked.title, x=row["tokens"], value=row["value"], low=row["low"], high=row["high"], n=row["n"])

@@ -72,7 +72,8 @@ METRICS: Mapping[str, str] = {
     "`mean`, the plain mean over the paper's five tasks of a model that was asked all of them",
     "auroc/TASK/val, auroc_micro/all/val": "validation while a model is finetuned; `auroc/TASK/val` also of monitors",
     "train/NAME, val/loss": "losses, learning rate, gradient norm, speed of training, by step",
-    "accuracy/comprehension": "comprehension questions, of monitors and trajectories; the step is the tokens seen",
+    "accuracy/QUESTIONS": "comprehension questions (`comprehension`, `sciq`, `pubmedqa`), of monitors and trajectories; the step "
+    "is the tokens seen",
     "perplexity/TASK/SPLIT, bits_per_byte/TASK/SPLIT, answer_perplexity/TASK/SPLIT": "part `perplexity`",
     "exposure/REPEATS, verbatim_trained, verbatim_held_out": "part `memorization`",
     "ANALYSIS/NAME": "counts of part `analysis`",

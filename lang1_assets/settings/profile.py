@@ -36,9 +36,7 @@ class Evaluate(Section):
     trajectory_examples: PositiveInt = 2_000
     """Notes of each task on which every checkpoint of the trajectory is scored zero-shot (Fig. 3b)."""
     trajectory_questions: PositiveInt = 1_000
-    """Comprehension questions that every checkpoint is asked (Fig. 3a)."""
-    question_files: tuple[Path, ...] = ()
-    """SciQ's and PubMedQA's JSON, for `harness_tasks` besides `web_text.questions`."""
+    """Comprehension questions of each file that every checkpoint is asked (Fig. 3a)."""
 
 
 class Memorization(Section):

@@ -92,7 +92,6 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         ("source", "path"),
         ("source", "remittances"),
         ("web_text", "path"),
-        ("web_text", "questions"),
         ("tokenizer", "path"),
         ("operate", "landing"),
         ("launch", "hostfile"),
@@ -113,10 +112,10 @@ def _absolute_paths(values: dict[str, Any], folder: Path) -> None:
         values["elsewhere"] = _absolute(values["elsewhere"], folder)
     if isinstance(values.get("tasks_folder"), str):
         values["tasks_folder"] = _absolute(values["tasks_folder"], folder)
-    evaluate = values.get("evaluate")
-    if isinstance(evaluate, dict) and isinstance(evaluate.get("question_files"), list):
-        files = evaluate["question_files"]
-        evaluate["question_files"] = [_absolute(file, folder) if isinstance(file, str) else file for file in files]
+    web_text = values.get("web_text")
+    if isinstance(web_text, dict) and isinstance(web_text.get("question_files"), list):
+        files = web_text["question_files"]
+        web_text["question_files"] = [_absolute(file, folder) if isinstance(file, str) else file for file in files]
 
 
 def _absolute(path: str, folder: Path) -> str:

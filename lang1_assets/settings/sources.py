@@ -88,8 +88,9 @@ class WebText(Section):
     """Folder of `.jsonl.zst` or `.jsonl` files in the SlimPajama layout (kind `slimpajama` only)."""
     num_documents: PositiveInt = 6_000
     """Documents that the embedded source writes."""
-    questions: Path | None = None
-    """Comprehension questions: a Parquet file, or SciQ or PubMedQA JSON. The embedded source writes its own."""
+    question_files: tuple[Path, ...] = ()
+    """Comprehension questions, which each checkpoint is asked: SciQ's and PubMedQA's JSON, a Parquet file, one of each at most.
+    The embedded source writes its own besides."""
 
     @model_validator(mode="after")
     def _path_when_needed(self) -> WebText:

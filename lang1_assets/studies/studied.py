@@ -88,7 +88,7 @@ def notes_learned(store: ArtifactStore, item: Artifact) -> int | None:
 
 def trajectory_of(item: Artifact) -> Trajectory:
     return Trajectory(
-        model=item.name.split("/")[1], source=item.name, rows=rows_of(item), gain=item.summary.get("comprehension_gain")
+        model=item.name.split("/")[1], source=item.name, rows=rows_of(item), gains=item.summary["comprehension_gains"]
     )
 
 

@@ -43,16 +43,18 @@ def folders(
 
 @pytest.fixture(scope="module")
 def report(folders: list[Path], example_files: dict[str, Path]) -> TrajectoryReport:
-    return evaluate_trajectory(folders, example_files, questions(14, 6), CONFIG, print)
+    asked = {"comprehension": questions(14, 6), "pubmedqa": questions(5, 9)}
+    return evaluate_trajectory(folders, example_files, asked, CONFIG, print)
 
 
 def test_every_checkpoint_has_a_point_of_the_questions_and_of_each_task(report: TrajectoryReport) -> None:
     found = [(row["tokens"], row["name"], row["metric"], row["n"]) for row in report.rows]
-    names = [("comprehension", "accuracy", 7), ("mortality", "auroc", 10), ("length_of_stay", "auroc", 10)]
+    asked = [("comprehension", "accuracy", 7), ("pubmedqa", "accuracy", 5)]
+    names = [*asked, ("mortality", "auroc", 10), ("length_of_stay", "auroc", 10)]
     assert found == [(tokens, *name) for tokens in (0, 64_000) for name in names]
     for row in report.rows:
         assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
-        assert row["chance"] == pytest.approx(1 / 3 if row["name"] == "comprehension" else 0.5)
+        assert row["chance"] == pytest.approx(1 / 3 if row["metric"] == "accuracy" else 0.5)
         assert 0 <= row["num_events"] <= row["n"] / 2 or row["name"] == "length_of_stay"
 
 
@@ -68,23 +70,26 @@ def test_a_point_is_what_the_checkpoint_gives_by_itself(
                 TASKS[task], rows["text"].to_list(), rows["label"].to_list(), folder, 40, PROMPT_CONTEXT
             )
             assert values[task] == pytest.approx(auroc(rows["label"], score_options(model, prompts, 1)).value)
-        right = right_answers(model, folder, questions(14, 6)[::2], PROMPT_CONTEXT, batch_size=3)
-        assert values["comprehension"] == pytest.approx(right.mean())
-    assert report.comprehension_gain is not None
-    first, last = (row["value"] for row in report.rows if row["name"] == "comprehension")
-    assert report.comprehension_gain.value == pytest.approx(last - first)
+        for name, asked in (("comprehension", questions(14, 6)[::2]), ("pubmedqa", questions(5, 9))):
+            right = right_answers(model, folder, asked, PROMPT_CONTEXT, batch_size=3)
+            assert values[name] == pytest.approx(right.mean())
+    assert list(report.comprehension_gains) == ["comprehension", "pubmedqa"]
+    for name, found in report.comprehension_gains.items():
+        first, last = (row["value"] for row in report.rows if row["name"] == name)
+        assert found.value == pytest.approx(last - first)
 
 
 def test_what_is_not_there_is_left_out(folders: list[Path], example_files: dict[str, Path]) -> None:
-    without = evaluate_trajectory(folders[:1], example_files, None, CONFIG, print)
+    without = evaluate_trajectory(folders[:1], example_files, {}, CONFIG, print)
     assert {row["name"] for row in without.rows} == set(example_files)
-    assert without.comprehension_gain is None
-    alone = evaluate_trajectory(folders[:1], {}, questions(3, 6), CONFIG, print)
-    assert [row["name"] for row in alone.rows] == ["comprehension"]
+    assert without.comprehension_gains == {}
+    alone = evaluate_trajectory(folders[:1], {}, {"sciq": questions(3, 6)}, CONFIG, print)
+    assert [row["name"] for row in alone.rows] == ["sciq"]
+    assert alone.comprehension_gains == {}
     with pytest.raises(ValueError, match="no note of split 'temporal_2024' and no question"):
-        evaluate_trajectory(folders, {}, None, CONFIG, print)
+        evaluate_trajectory(folders, {}, {}, CONFIG, print)
     with pytest.raises(ValueError, match="without a checkpoint"):
-        evaluate_trajectory([], example_files, None, CONFIG, print)
+        evaluate_trajectory([], example_files, {}, CONFIG, print)
 
 
 @given(st.integers(0, 10_000))

@@ -47,6 +47,19 @@ def test_on_a_desktop_the_panels_stand_side_by_side() -> None:
     assert sizes[0][1] < 0.7 * sizes[1][1]
 
 
+def test_each_set_of_questions_has_a_part() -> None:
+    sciq = [TrajectoryRow({**row, "name": "sciq"}) for row in rows() if row["name"] == "comprehension"]  # type: ignore[misc]
+    drawn = trajectory_picture(
+        [*rows(), *sciq], "ours", "2024 test", is_synthetic=True, wide=False, form="svg"
+    ).decode()
+    for words in (
+        "SciQ along pretraining",
+        "Comprehension along pretraining",
+        "Zero-shot prediction along pretraining",
+    ):
+        assert words in drawn
+
+
 def test_a_part_without_rows_is_left_out() -> None:
     only = [row for row in rows() if row["name"] == "comprehension"]
     drawn = trajectory_picture(only, "ours", "test set", is_synthetic=True, wide=True, form="svg").decode()

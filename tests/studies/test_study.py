@@ -96,7 +96,7 @@ def fill(store: ArtifactStore, folder: Path) -> None:
         for tokens in (500_000, 1_000_000)
     ]
     gain = {"value": 0.2, "low": 0.1, "high": 0.3}
-    keep(store, f"trajectory_evaluation/{OURS}", rows, {"comprehension_gain": gain})
+    keep(store, f"trajectory_evaluation/{OURS}", rows, {"comprehension_gains": {"comprehension": gain}})
     keep(store, f"answer_perplexity/{OURS}", [{"mode": "joint", "task": "mortality", "perplexity": 1.5, "n": 90}], {})
 
 

@@ -24,7 +24,7 @@ POINT |= {"low": 0.3, "high": 0.5, "n": 90, "num_events": 40, "chance": 0.25}
 def settings(tmp_path: Path) -> Settings:
     questions = [{"question": "Which?", "correct_answer": "a", **{f"distractor{i}": f"{i}" for i in (1, 2, 3)}}]
     (tmp_path / "questions.json").write_text(json.dumps(questions))
-    (tmp_path / "ours.yaml").write_text("extends: tiny\nname: ours\nweb_text: {questions: questions.json}\n")
+    (tmp_path / "ours.yaml").write_text("extends: tiny\nname: ours\nweb_text: {question_files: [questions.json]}\n")
     return load_settings(str(tmp_path / "ours.yaml"))
 
 
@@ -44,15 +44,16 @@ def test_it_is_measured_again_when_the_questions_change_in_place_and_not_when_th
 ) -> None:
     asked: list[str] = []
 
-    def measured(context: Any, settings: Settings, model: Any, examples: Any, questions: Path, length: int) -> Any:
-        asked.append(questions.read_text())
-        return {"rows": [POINT], "comprehension_gain": None, "off_chance": []}
+    def measured(context: Any, settings: Settings, model: Any, examples: Any, questions: Any, length: int) -> Any:
+        asked.append(questions[0].read_text())
+        return {"rows": [POINT], "comprehension_gains": {}, "off_chance": []}
 
     monkeypatch.setattr(trajectory, "measure_trajectory", measured)
     file = tmp_path / "questions.json"
 
     def make(where: Path) -> None:
-        moved = settings.model_copy(update={"web_text": settings.web_text.model_copy(update={"questions": where})})
+        web_text = settings.web_text.model_copy(update={"question_files": (where,)})
+        moved = settings.model_copy(update={"web_text": web_text})
         (asset,) = trajectory.build_assets(moved)
         result = dg.materialize([asset], resources=resources, partition_key=VARIANT)
         (told,) = result.asset_materializations_for_node("trajectory_evaluation")

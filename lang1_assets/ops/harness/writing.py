@@ -12,7 +12,7 @@ import polars as pl
 
 from lang1_assets.ops.harness.reading import FEW_SHOT_SUFFIX, TOKENIZER_FOLDER
 from lang1_assets.ops.prompts import balanced_examples, cut_notes, read_examples
-from lang1_assets.ops.questions import format_of, read_questions
+from lang1_assets.ops.questions import by_name, read_questions
 from lang1_assets.ops.tasks import COMPREHENSION, TASKS, Comprehension, Task, asked_of
 from lang1_assets.ops.tokenizer import encode_batch, open_tokenizer
 
@@ -133,7 +133,8 @@ def write_harness_tasks(
         questions: files as `questions.read_questions` takes them.
 
     Raises:
-        HarnessError: a task has no note in the split, or two files are of the same questions.
+        HarnessError: a task has no note in the split.
+        QuestionsError: a file of questions is not one, or two are of the same.
     """
     (folder / FUNCTIONS_FILE).write_text(FUNCTIONS)
     copy_tokenizer(tokenizer_folder, folder / TOKENIZER_FOLDER)
@@ -141,11 +142,8 @@ def write_harness_tasks(
     for name, path in examples.items():
         task = asked_of(TASKS[name], config.source)
         written[PREFIX + task.name] = write_note_task(folder, task, path, tokenizer_folder, config)
-    for path in questions:
-        asked = comprehension_of(path)
-        if PREFIX + asked.name in written:
-            raise HarnessError(f"{path}: a second file of {asked.title}; give one")
-        written[PREFIX + asked.name] = write_questions(folder, asked, read_questions(path, config.seed))
+    for name, path in by_name(questions).items():
+        written[PREFIX + name] = write_questions(folder, COMPREHENSION[name], read_questions(path, config.seed))
     return Written(num_by_task=written)
 
 
@@ -153,10 +151,6 @@ def copy_tokenizer(source: Path, target: Path) -> None:
     target.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(source / name, target / name)
-
-
-def comprehension_of(path: Path) -> Comprehension:
-    return next(task for task in COMPREHENSION.values() if task.source == format_of(path))
 
 
 def write_note_task(folder: Path, task: Task, path: Path, tokenizer_folder: Path, config: HarnessConfig) -> int:

@@ -19,7 +19,8 @@ class MonitoringConfig:
     every_steps: int
     examples: dict[str, Path]
     """Task -> file of `schemas.EXAMPLES`, of the tasks that the source supplies; train and val are read, never a test."""
-    questions: Path | None
+    questions: tuple[Path, ...]
+    """Files as `questions.read_questions` takes them, each of its own kind."""
     num_examples: int
     shots: int
     note_tokens: int
@@ -28,10 +29,8 @@ class MonitoringConfig:
     @staticmethod
     def from_json(values: dict[str, Any]) -> MonitoringConfig:
         examples = {task: Path(file) for task, file in values["examples"].items()}
-        questions = values["questions"]
-        return MonitoringConfig(
-            **{**values, "examples": examples, "questions": Path(questions) if questions is not None else None}
-        )
+        questions = tuple(Path(file) for file in values["questions"])
+        return MonitoringConfig(**{**values, "examples": examples, "questions": questions})
 
 
 @dataclass(frozen=True, kw_only=True)

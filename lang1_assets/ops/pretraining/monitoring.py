@@ -20,7 +20,7 @@ from lang1_assets.ops.metrics import auroc
 from lang1_assets.ops.pretraining.config import MonitoringConfig, PretrainConfig
 from lang1_assets.ops.pretraining.generations import GENERATIONS_FILE, generate, write_generations
 from lang1_assets.ops.prompts import PromptSet, build_prompts, informative_examples
-from lang1_assets.ops.questions import read_questions
+from lang1_assets.ops.questions import by_name, read_questions
 from lang1_assets.ops.reporting import Reporter
 from lang1_assets.ops.scoring import score_in_step
 from lang1_assets.ops.tasks import TASKS
@@ -31,6 +31,14 @@ SPLIT = "val"
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskedQuestions:
+    """Of one file."""
+
+    options: OptionRows
+    answers: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Monitor:
     """What the model is asked at every interval, made once: prompts by task, and questions."""
 
@@ -38,8 +46,8 @@ class Monitor:
     prompts: dict[str, PromptSet]
     shots: dict[str, int]
     """Answered examples in front of each task's prompts."""
-    options: OptionRows | None
-    answers: tuple[int, ...]
+    questions: dict[str, AskedQuestions]
+    """By name in `tasks.COMPREHENSION`."""
     tokenizer_folder: Path
     context_length: int
     batch_size: int
@@ -67,17 +75,10 @@ class Monitor:
         }
 
     def _comprehension(self, model: Any, world: World) -> dict[str, float]:
-        if self.options is None:
-            return {}
-        mine = share(len(self.options.ids), world)
-        scores = continuation_likelihoods(
-            model,
-            [self.options.ids[i] for i in mine],
-            [self.options.num_answer_tokens[i] for i in mine],
-            self.batch_size,
-        )
-        likelihoods = self.options.by_question(joined(world.gather(scores), len(self.options.ids)))
-        return {"accuracy/comprehension": float(are_right(likelihoods, self.answers).mean())}
+        return {
+            f"accuracy/{name}": shared_accuracy(model, asked, world, self.batch_size)
+            for name, asked in self.questions.items()
+        }
 
 
 def open_monitor(config: PretrainConfig) -> Monitor | None:
@@ -86,16 +87,14 @@ def open_monitor(config: PretrainConfig) -> Monitor | None:
     if monitoring is None:
         return None
     made = {task: task_prompts(task, path, config, monitoring) for task, path in monitoring.examples.items()}
-    questions = None
-    if monitoring.questions is not None:
-        questions = read_questions(monitoring.questions, config.seed).head(monitoring.num_examples)
     context = config.shape.context_length
     return Monitor(
         every_steps=monitoring.every_steps,
         prompts={task: prompts for task, (prompts, _) in made.items()},
         shots={task: shots for task, (_, shots) in made.items()},
-        options=None if questions is None else option_rows(config.tokenizer_folder, questions, context),
-        answers=() if questions is None else tuple(questions["answer"]),
+        questions={
+            name: questions_of(path, config, monitoring) for name, path in by_name(monitoring.questions).items()
+        },
         tokenizer_folder=config.tokenizer_folder,
         context_length=context,
         batch_size=monitoring.batch_size,
@@ -113,6 +112,25 @@ def task_prompts(
         raise ValueError(f"{examples}: no note of split '{SPLIT}' to monitor {task} on; make the examples again")
     texts, labels = rows["text"].to_list(), rows["label"].to_list()
     return build_prompts(TASKS[task], texts, labels, folder, shown.note_tokens, context, shown.before), shown.shots
+
+
+def questions_of(path: Path, config: PretrainConfig, monitoring: MonitoringConfig) -> AskedQuestions:
+    questions = read_questions(path, config.seed).head(monitoring.num_examples)
+    return AskedQuestions(
+        options=option_rows(config.tokenizer_folder, questions, config.shape.context_length),
+        answers=tuple(questions["answer"]),
+    )
+
+
+def shared_accuracy(model: Any, asked: AskedQuestions, world: World, batch_size: int) -> float:
+    """Share of right answers, the options shared among the ranks; the same on every rank."""
+    options = asked.options
+    mine = share(len(options.ids), world)
+    scores = continuation_likelihoods(
+        model, [options.ids[i] for i in mine], [options.num_answer_tokens[i] for i in mine], batch_size
+    )
+    likelihoods = options.by_question(joined(world.gather(scores), len(options.ids)))
+    return float(are_right(likelihoods, asked.answers).mean())
 
 
 def shared_probabilities(model: Any, prompts: PromptSet, world: World, batch_size: int) -> np.ndarray:

@@ -13,9 +13,7 @@ from lang1_assets.ops.results import HEADLINE_SPLIT, JOINT, ResultRow
 from lang1_assets.ops.schemas import SPLITS
 from lang1_assets.ops.split_titles import SplitTitles
 from lang1_assets.ops.study.claim import Judged
-from lang1_assets.ops.tasks import TASKS, Task
-
-COMPREHENSION = "comprehension"
+from lang1_assets.ops.tasks import COMPREHENSION, TASKS, Task
 
 
 class ReportError(ValueError):
@@ -64,7 +62,7 @@ class TrajectoryPoint:
     """One checkpoint on the questions or on one task, zero-shot."""
 
     name: str
-    """`comprehension`, or a task."""
+    """In `tasks.COMPREHENSION`, or a task."""
     tokens: int
     value: float
     """Accuracy or AUROC."""
@@ -204,8 +202,10 @@ class ReportData:
         return frozenset(study.name for study in self.studies)
 
     @property
-    def comprehension(self) -> tuple[TrajectoryPoint, ...]:
-        return tuple(point for point in self.trajectory if point.name == COMPREHENSION)
+    def comprehension(self) -> dict[str, tuple[TrajectoryPoint, ...]]:
+        """Set of questions -> its points along the checkpoints."""
+        found = {name: tuple(p for p in self.trajectory if p.name == name) for name in COMPREHENSION}
+        return {name: points for name, points in found.items() if points}
 
     @property
     def zero_shot_trajectory(self) -> dict[str, tuple[TrajectoryPoint, ...]]:

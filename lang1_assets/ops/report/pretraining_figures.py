@@ -80,14 +80,14 @@ TASK_SERIES = {
 """Color and shape of each task in Fig. 3b."""
 
 
-def comprehension_chart(data: ReportData) -> str:
-    """Fig. 3a: accuracy on multiple-choice questions along the trajectory of checkpoints."""
+def comprehension_chart(title: str, points: Sequence[TrajectoryPoint]) -> str:
+    """Fig. 3a: accuracy on one set of multiple-choice questions along the trajectory of checkpoints."""
     series = Series(label="Accuracy", css="joint", shape="circle")
-    highest = max(max(point.high for point in data.comprehension), data.comprehension[0].chance + 0.1)
+    highest = max(max(point.high for point in points), points[0].chance + 0.1)
     top = min(1.0, math.ceil(highest * 10) / 10)
-    drawn = trajectory_chart([(series, data.comprehension)], (0.0, top), "accuracy", is_share=True)
-    last = data.comprehension[-1]
-    return drawn.render("Comprehension", f"Accuracy {last.value:.1%} after {short_number(last.tokens)} tokens.")
+    drawn = trajectory_chart([(series, points)], (0.0, top), "accuracy", is_share=True)
+    last = points[-1]
+    return drawn.render(title, f"Accuracy {last.value:.1%} after {short_number(last.tokens)} tokens.")
 
 
 def zero_shot_chart(data: ReportData) -> str:

@@ -18,7 +18,7 @@ from lang1_assets.ops.report.study_sections import (
 from lang1_assets.ops.report.summary import headline_rows
 from lang1_assets.ops.report.tables import table
 from lang1_assets.ops.results import JOINT, switched_off_lines
-from lang1_assets.ops.tasks import REMEDE, TASKS
+from lang1_assets.ops.tasks import COMPREHENSION, REMEDE, TASKS
 
 
 def build_sections(data: ReportData) -> list[Section]:
@@ -219,28 +219,28 @@ def pretraining_section(data: ReportData) -> Section:
 def trajectory_section(data: ReportData) -> Section:
     """Fig. 3: what emerges in pretraining, and what does not."""
     drawn, missing = [], list(left_out_line(data, "trajectory_evaluation"))
-    if data.comprehension:
+    for name, points in data.comprehension.items():
+        asked = COMPREHENSION[name].title
         drawn.append(
             Drawing(
-                caption="Zero-shot accuracy on multiple-choice questions along the checkpoints, with 95% intervals (Fig. 3a).",
-                wide=(pretraining_figures.comprehension_chart(data),),
-                numbers=run_tables.trajectory_table(
-                    data.comprehension, "Zero-shot comprehension", "Accuracy", "Questions"
-                ),
+                caption=f"{asked}: zero-shot accuracy on multiple-choice questions along the checkpoints, with 95% intervals "
+                "(Fig. 3a).",
+                wide=(pretraining_figures.comprehension_chart(asked, points),),
+                numbers=run_tables.trajectory_table(points, f"{asked}, zero-shot", "Accuracy", "Questions"),
             )
         )
-    else:
+    if not data.comprehension:
         missing.append("No comprehension questions were asked.")
     by_task = data.zero_shot_trajectory
     if by_task:
-        points = [point for found in by_task.values() for point in found]
+        all_points = [point for found in by_task.values() for point in found]
         drawn.append(
             Drawing(
                 caption=f"Zero-shot AUROC on notes of the {data.headline_title} along the checkpoints, with 95% intervals "
                 "(Fig. 3b).",
                 wide=(pretraining_figures.zero_shot_chart(data),),
                 legend=tuple(pretraining_figures.TASK_SERIES[name] for name in by_task),
-                numbers=run_tables.trajectory_table(points, "Zero-shot AUROC along pretraining", "AUROC", "Notes"),
+                numbers=run_tables.trajectory_table(all_points, "Zero-shot AUROC along pretraining", "AUROC", "Notes"),
             )
         )
     else:

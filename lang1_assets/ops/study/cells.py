@@ -95,8 +95,8 @@ class Trajectory:
     source: str
     rows: Sequence[Mapping[str, Any]]
     """`trajectory.TrajectoryRow`."""
-    gain: Mapping[str, float] | None
-    """`value`, `low`, `high` (95 %) of the last checkpoint's accuracy less the first's, on the same questions."""
+    gains: Mapping[str, Mapping[str, float]]
+    """Of each set of questions `value`, `low`, `high` (95 %): the last checkpoint's accuracy less the first's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import yaml
 
 from lang1_assets.ops.harness.reading import read_data
 from lang1_assets.ops.harness.writing import FEW_SHOT_NOTES, HarnessError, write_harness_tasks
+from lang1_assets.ops.questions import QuestionsError
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.harness.conftest import CONFIG
 
@@ -65,7 +66,7 @@ def test_two_files_of_the_same_questions_are_refused(
     question_files: list[Path], tokenizer_folder: Path, tmp_path: Path
 ) -> None:
     twice = [question_files[1], question_files[1]]
-    with pytest.raises(HarnessError, match=r"sciq\.json: a second file of SciQ"):
+    with pytest.raises(QuestionsError, match=r"sciq\.json: a second file of SciQ"):
         write_harness_tasks(tmp_path, {}, twice, tokenizer_folder, CONFIG)
 
 

@@ -34,11 +34,19 @@ NUM_EXAMPLES = 9
 def monitored(
     config: dict[str, Any], example_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    """Six steps, looked at after four and six. Nine notes and nine questions: two ranks have not the same number of them."""
-    asked = tmp_path_factory.mktemp("questions") / "questions.parquet"
+    """Six steps, looked at after four and six. Nine notes and nine questions of each of two files: two ranks have not the same
+    number of them.
+    """
+    folder = tmp_path_factory.mktemp("questions")
+    asked, sciq = folder / "questions.parquet", folder / "sciq.json"
     # Options in twos and threes: shared by question, ranks would run different numbers of forward passes.
     mixed = [row[: 2 + number % 2] for number, row in enumerate(questions(20, 6)["options"].to_list())]
     questions(20, 6).with_columns(options=pl.Series(mixed)).write_parquet(asked)
+    made = [
+        {"question": row["question"], "correct_answer": "yes", **{f"distractor{n}": f"no {n}" for n in (1, 2, 3)}}
+        for row in questions(11, 4).to_dicts()
+    ]
+    sciq.write_text(json.dumps(made))
     return {
         **config,
         "shape": {**config["shape"], "context_length": PROMPT_CONTEXT},
@@ -47,7 +55,7 @@ def monitored(
         "monitoring": {
             "every_steps": 4,
             "examples": example_files,
-            "questions": asked,
+            "questions": [sciq, asked],
             "num_examples": NUM_EXAMPLES,
             "shots": 1,
             "note_tokens": 40,
@@ -75,7 +83,8 @@ def test_the_training_is_the_same_with_and_without_monitoring(finished: Path) ->
 
 def test_its_numbers_are_what_the_checkpoint_gives_on_one_machine(finished: Path, monitored: dict[str, Any]) -> None:
     found = {key: value for key, value in last_values(finished / "with").items() if key[1].startswith("monitor/")}
-    names = {"monitor/auroc/mortality/val", "monitor/auroc/length_of_stay/val", "monitor/accuracy/comprehension"}
+    aurocs = {f"monitor/auroc/{task}/val" for task in ("mortality", "length_of_stay")}
+    names = {*aurocs, "monitor/accuracy/comprehension", "monitor/accuracy/sciq"}
     assert set(found) == {(step, name) for step in (4, 6) for name in names}
     folder = sorted((finished / "with" / "trajectory").iterdir())[-1]
     model, monitor = open_model(folder).eval(), open_monitor(PretrainConfig.from_json(monitored))
@@ -83,9 +92,10 @@ def test_its_numbers_are_what_the_checkpoint_gives_on_one_machine(finished: Path
     for task, prompts in monitor.prompts.items():
         expected = auroc(prompts.labels, score_options(model, prompts, batch_size=3)).value
         assert found[6, f"monitor/auroc/{task}/val"] == pytest.approx(expected, abs=1e-6)
-    asked = read_questions(monitored["monitoring"]["questions"], SEED).head(NUM_EXAMPLES)
-    right = right_answers(model, folder, asked, PROMPT_CONTEXT, batch_size=4)
-    assert found[6, "monitor/accuracy/comprehension"] == pytest.approx(right.mean())
+    for name, file in zip(("sciq", "comprehension"), monitored["monitoring"]["questions"], strict=True):
+        asked = read_questions(file, SEED).head(NUM_EXAMPLES)
+        right = right_answers(model, folder, asked, PROMPT_CONTEXT, batch_size=4)
+        assert found[6, f"monitor/accuracy/{name}"] == pytest.approx(right.mean())
 
 
 def test_generations_are_for_the_owner_alone_and_nowhere_else(finished: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_pretraining_job_that_fails_on_a_note_shows_none(config: dict[str, Any
     monitoring = {
         "every_steps": 4,
         "examples": {"mortality": examples_with_one_broken(tmp_path)},
-        "questions": None,
+        "questions": [],
         "num_examples": 100,
         "shots": 1,
         "note_tokens": 10,

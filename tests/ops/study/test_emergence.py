@@ -31,22 +31,40 @@ def row(name: str, tokens: int, value: float, reach: float) -> dict[str, Any]:
     }
 
 
-def trajectory(rise: float, reach: float = 0.02, gain: dict[str, float] | None = None) -> Trajectory:
+def trajectory(rise: float, reach: float = 0.02, gains: dict[str, dict[str, float]] | None = None) -> Trajectory:
     shares = [(tokens - TOKENS[0]) / (TOKENS[-1] - TOKENS[0]) for tokens in TOKENS]
     rows = [row("comprehension", tokens, 0.5, reach) for tokens in TOKENS]
     for task in ("readmission", "mortality"):
         rows += [row(task, tokens, 0.5 + rise * share, reach) for tokens, share in zip(TOKENS, shares, strict=True)]
-    return Trajectory(model="ours", source="trajectory_evaluation/ours", rows=rows, gain=gain)
+    return Trajectory(model="ours", source="trajectory_evaluation/ours", rows=rows, gains=gains or {})
 
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"), [(0.1, 0.3, "holds"), (-0.3, -0.1, "does not hold"), (-0.1, 0.1, "cannot tell")]
 )
 def test_comprehension(low: float, high: float, verdict: str, tmp_path: Path) -> None:
-    held = trajectory(0, gain={"value": (low + high) / 2, "low": low, "high": high})
+    held = trajectory(0, gains={"comprehension": gain(low, high)})
     judged = judge(COMPREHENSION, studied(tmp_path, {}, trajectories=[held]), "emergence")
     assert judged.verdict == verdict
     assert judged.sources == ("trajectory_evaluation/ours",)
+
+
+def gain(low: float, high: float) -> dict[str, float]:
+    return {"value": (low + high) / 2, "low": low, "high": high}
+
+
+@pytest.mark.parametrize(
+    ("sciq", "verdict"),
+    # Of two sets of questions each has a chance of 1.25 % on a side: 0.001 above 0 at 2.5 % is not enough.
+    [((0.1, 0.3), "holds"), ((-0.3, -0.1), "does not hold"), ((0.001, 0.2), "cannot tell")],
+)
+def test_comprehension_rises_on_each_set_of_questions(sciq: tuple[float, float], verdict: str, tmp_path: Path) -> None:
+    held = trajectory(0, gains={"sciq": gain(*sciq), "pubmedqa": gain(0.1, 0.3)})
+    judged = judge(COMPREHENSION, studied(tmp_path, {}, trajectories=[held]), "emergence")
+    assert judged.verdict == verdict, judged.numbers
+    assert [detail["about"] for detail in judged.details] == [
+        f"ours, {title}, last checkpoint less first" for title in ("SciQ", "PubMedQA")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +88,7 @@ def of_tasks(values: dict[str, tuple[float, ...]], reach: float = 0.01) -> Traje
         for task, points in values.items()
         for tokens, value in zip(TOKENS, points, strict=True)
     ]
-    return Trajectory(model="ours", source="trajectory_evaluation/ours", rows=rows, gain=None)
+    return Trajectory(model="ours", source="trajectory_evaluation/ours", rows=rows, gains={})
 
 
 def test_one_task_that_rises_is_not_hidden_by_others_that_fall(tmp_path: Path) -> None:
@@ -164,3 +182,14 @@ def test_figures_have_a_line_a_variant_and_a_panel_a_task(tmp_path: Path) -> Non
     assert [point.x for point in comprehension.points] == list(TOKENS)
     assert {point.panel for point in zero_shot.points} == {"30-day readmission", "In-hospital mortality"}
     assert emergence.figures(studied(tmp_path, {})) == ()
+
+
+def test_each_set_of_questions_has_a_figure_with_its_own_chance(tmp_path: Path) -> None:
+    held = trajectory(0.1)
+    asked = [{**row("pubmedqa", tokens, 0.4, 0.1), "chance": 1 / 3} for tokens in TOKENS]
+    drawn = emergence.figures(studied(tmp_path, {}, trajectories=[replace(held, rows=[*asked, *held.rows])]))
+    assert [(figure.paper, figure.title, figure.chance) for figure in drawn] == [
+        ("Fig. 3a", "Comprehension along pretraining", 0.5),
+        ("Fig. 3a", "PubMedQA along pretraining", 1 / 3),
+        ("Fig. 3b", "Zero-shot prediction along pretraining", 0.5),
+    ]
