@@ -18,6 +18,7 @@ from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
 
 from lang1_assets.console import LANE_VARIABLE
+from lang1_assets.ops.freed_memory import give_back_freed_memory
 from lang1_assets.ops.training.processes import signal_at_parent_s_death
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def lane(number: int, cores: Sequence[int], tasks: Any, reports: Any, make: Make
             for entry in group:
                 reports.put(Report(lane=number, entry=entry, state=BEGINS))
                 report = make(entry, number)
+                give_back_freed_memory()
                 reports.put(report)
                 if report.state == INTERRUPTED:
                     return
