@@ -98,12 +98,3 @@ def _row(head: Head, attribute: str, group: str, found: Measured, p_worse: float
         "p_worse": None if math.isnan(p_worse) else p_worse,
         "is_worse": False,
     }
-
-
-def left_out_groups(rows: Sequence[StratumRow]) -> list[str]:
-    """`Borough Bronx (28 notes, fewer than 50)`, once for each group and task."""
-    return [
-        f"{ATTRIBUTES.get(row['attribute'], row['attribute'])} {row['group']} ({row['left_out']})"
-        for row in rows
-        if row["left_out"]
-    ]

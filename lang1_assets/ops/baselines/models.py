@@ -49,11 +49,6 @@ class Baseline:
     inputs: Literal["text", "structured"]
     model: Literal["logistic", "trees"]
 
-    @property
-    def description(self) -> str:
-        seen = "words and pairs of words of the whole note (TF-IDF)" if self.inputs == "text" else "the tables alone"
-        return f"{'logistic regression' if self.model == 'logistic' else 'gradient-boosted trees'} on {seen}"
-
 
 KINDS: dict[str, Baseline] = {
     "tfidf-logistic": Baseline(inputs="text", model="logistic"),

@@ -73,7 +73,6 @@ CONCEPTS = (
             "042", "B20"),
 )  # fmt: skip
 
-NUM_CONCEPTS = len(CONCEPTS)
 FAMILY_OF_CONCEPT = np.array([FAMILIES.index(concept.family) for concept in CONCEPTS])
 WEIGHT_OF_CONCEPT = np.array([concept.weight for concept in CONCEPTS])
 

@@ -140,7 +140,6 @@ DEPARTMENTS = np.array([scenario.department for scenario in SCENARIOS])
 KINDS = np.array([scenario.kind for scenario in SCENARIOS])
 NOT_ACUTE = np.isin(DEPARTMENTS, ("Rehabilitation", "Dialysis", "Palliative Care"))
 ACCESS = next(index for index, scenario in enumerate(SCENARIOS) if scenario.key == "access")
-CHILD = DEPARTMENTS == "Pediatrics"
 
 # The external hospital: hardly any obstetrics or elective joints, many transfers and infections.
 EXTERNAL_FACTORS = {

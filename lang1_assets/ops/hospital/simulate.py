@@ -13,7 +13,7 @@ from lang1_assets.ops.hospital.facts import People
 from lang1_assets.ops.hospital.population import Patients
 from lang1_assets.ops.hospital.scenarios import ACCESS, NOT_ACUTE, scenario_table
 
-HOUR, DAY = np.timedelta64(3600, "s"), np.timedelta64(86400, "s")
+DAY = np.timedelta64(86400, "s")
 END = np.datetime64(f"{LAST_YEAR + 1}-01-01T00:00:00")
 FOLLOW_UP_END = END + 30 * DAY
 """Later admissions are not exported; those of January 2025 only say who was readmitted."""

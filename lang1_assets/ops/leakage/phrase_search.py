@@ -21,21 +21,6 @@ def phrase_hits(texts: pl.Series, task: str) -> pl.DataFrame:
     )
 
 
-def count_phrases(texts: pl.Series, task: str, labels: pl.Series | None = None) -> pl.DataFrame:
-    """How many texts hold each phrase; counts only, never the text that matched.
-
-    Returns:
-        One row a phrase: `phrase_id`, `num_notes`, and with `labels` (one a text, counted from 0) also `num_notes_K` for each
-        label K that occurs.
-    """
-    hits = phrase_hits(texts, task)
-    columns = {"phrase_id": hits.columns, "num_notes": [int(hit.sum()) for hit in hits]}
-    for label in sorted(labels.unique()) if labels is not None else []:
-        of_class = hits.filter(labels == label)
-        columns[f"num_notes_{label}"] = [int(hit.sum()) for hit in of_class]
-    return pl.DataFrame(columns)
-
-
 def phrase_numbers(texts: pl.Series, task: str) -> pl.DataFrame:
     """As `phrase_hits`, but the last number within the first match ("length of stay: 5" -> 5); null where there is none."""
     frame = texts.alias("text").to_frame()

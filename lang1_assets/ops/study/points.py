@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lang1_assets.ops.results import AUROC
 from lang1_assets.ops.study.cells import Cell, Sought
 from lang1_assets.ops.study.figure import Point
@@ -44,7 +42,3 @@ def sought_point(sought: Sought, task: str, split: str, *, series: str, x: float
     if sought.cell is None:
         return Point(series=series, x=x, value=None, panel=panel, source=sought.name, note="not evaluated")
     return auroc_point(sought.cell, task, split, series=series, x=x, panel=panel)
-
-
-def with_values(points: Sequence[Point]) -> tuple[Point, ...]:
-    return tuple(point for point in points if point.value is not None)

@@ -46,17 +46,6 @@ class Term:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
-    value: float
-    low: float
-    high: float
-    level: float
-    """Confidence of the interval: 0.95, or more where several share it."""
-    n: int
-    """Notes of the smallest test in it."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Distribution:
     """A sum of AUROCs, and its values in resamples of the patients."""
 
@@ -78,17 +67,6 @@ class Distribution:
         if above * len(self.resamples) < MIN_IN_TAIL:
             high = max(high, self.value - normal.inv_cdf(above) * deviation)
         return low, high
-
-
-def estimate(terms: Sequence[Term], *, level: float, num_resamples: int, seed: int) -> Estimate:
-    """`distribution`, with its middle `level` as the interval.
-
-    Raises:
-        StudyError: a cell lacks the task, has too few events, or saw other labels than another one.
-    """
-    found = distribution(terms, num_resamples=num_resamples, seed=seed)
-    low, high = found.bounds((1 - level) / 2, (1 - level) / 2)
-    return Estimate(value=found.value, low=low, high=high, level=level, n=found.n)
 
 
 def distribution(terms: Sequence[Term], *, num_resamples: int, seed: int) -> Distribution:

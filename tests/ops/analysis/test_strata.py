@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lang1_assets.ops.analysis.strata import ALL, ATTRIBUTES, NOT_RECORDED, left_out_groups, strata_rows
+from lang1_assets.ops.analysis.strata import ALL, ATTRIBUTES, NOT_RECORDED, strata_rows
 from tests.ops.analysis.notes import HOW, scored
 
 
@@ -46,7 +46,7 @@ def test_what_is_not_recorded_is_a_group_that_is_named_when_left_out():
     rows = rows_of(*scored())
     row = next(row for row in rows if row["group"] == NOT_RECORDED)
     assert (row["attribute"], row["n"], row["value"]) == ("ethnicity", 1, None)
-    assert "Ethnicity not recorded (1 notes, fewer than 30)" in left_out_groups(rows)
+    assert row["left_out"] == "1 notes, fewer than 30"
 
 
 def test_words_that_say_nothing_are_not_recorded_and_no_groups():

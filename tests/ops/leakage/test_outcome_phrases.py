@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from lang1_assets.ops.leakage.outcome_phrases import OUTCOME_PHRASES, OutcomePhrase, phrases_of
-from lang1_assets.ops.leakage.phrase_search import count_phrases, phrase_hits
+from lang1_assets.ops.leakage.phrase_search import phrase_hits
 from lang1_assets.ops.tasks import TASKS
 
 BY_ID = pytest.mark.parametrize("phrase", OUTCOME_PHRASES, ids=lambda phrase: phrase.phrase_id)
@@ -38,7 +38,7 @@ def test_counterexamples_are_left_alone_by_every_phrase_of_the_task(phrase: Outc
 
 @pytest.mark.parametrize("task", TASKS)
 def test_ordinary_notes_hold_no_phrase(task: str) -> None:
-    assert count_phrases(pl.Series(ORDINARY_NOTES), task)["num_notes"].sum() == 0
+    assert not any(hit.any() for hit in phrase_hits(pl.Series(ORDINARY_NOTES), task))
 
 
 @pytest.mark.parametrize("task", TASKS)

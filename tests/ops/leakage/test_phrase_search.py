@@ -1,20 +1,19 @@
-"""Phrases are counted by class, read for their number and masked; the rest of a note stays as it was."""
+"""Phrases are found, read for their number and masked; the rest of a note stays as it was."""
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lang1_assets.ops.leakage.outcome_phrases import OutcomePhrase
-from lang1_assets.ops.leakage.phrase_search import MASK, count_phrases, mask_phrases, phrase_numbers
+from lang1_assets.ops.leakage.phrase_search import MASK, mask_phrases, phrase_hits, phrase_numbers
 from tests.ops.leakage.test_outcome_phrases import BY_ID, ORDINARY_NOTES
 
 
-def test_counts_by_class() -> None:
+def test_a_column_a_phrase_and_a_row_a_text() -> None:
     texts = pl.Series(["Time of death 4:12", "well", "Patient expired. Time of death 5:01", "well", None])
-    counts = count_phrases(texts, "mortality", pl.Series([1, 0, 1, 1, 0])).rows_by_key("phrase_id", named=True)
-    assert counts["time_of_death"] == [{"num_notes": 2, "num_notes_0": 0, "num_notes_1": 2}]
-    assert counts["patient_expired"] == [{"num_notes": 1, "num_notes_0": 0, "num_notes_1": 1}]
-    assert count_phrases(texts, "mortality").columns == ["phrase_id", "num_notes"]
+    hits = phrase_hits(texts, "mortality")
+    assert hits["time_of_death"].to_list() == [True, False, True, False, False]
+    assert hits["patient_expired"].to_list() == [False, False, True, False, False]
 
 
 def test_the_number_that_a_phrase_states() -> None:
@@ -34,7 +33,7 @@ def test_a_masked_text_holds_no_phrase_and_keeps_the_rest(phrase: OutcomePhrase)
     assert masked.str.contains(MASK, literal=True).all()
     assert masked.str.contains("Seen today", literal=True).all()
     assert masked.str.contains("sinus rhythm", literal=True).all()
-    assert count_phrases(masked, phrase.task)["num_notes"].sum() == 0
+    assert not any(hit.any() for hit in phrase_hits(masked, phrase.task))
 
 
 def test_a_date_that_follows_is_masked_with_its_phrase() -> None:

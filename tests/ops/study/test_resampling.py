@@ -1,6 +1,7 @@
 """Sums of AUROCs against the paired bootstrap of two models, and against resampling note by note."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -9,14 +10,22 @@ from sklearn.metrics import roc_auc_score
 
 from lang1_assets.ops.comparison import bootstrap_test, on, paired
 from lang1_assets.ops.study.cells import Cell
-from lang1_assets.ops.study.resampling import Estimate, StudyError, Term, estimate
+from lang1_assets.ops.study.resampling import StudyError, Term, distribution
 from tests.ops.study.planted import BAD, GOOD, cell
 
 TEST = ("readmission", "temporal_2024")
 
 
+class Estimate(NamedTuple):
+    value: float
+    low: float
+    high: float
+    n: int
+
+
 def measured(terms: list[Term], level: float = 0.95) -> Estimate:
-    return estimate(terms, level=level, num_resamples=200, seed=11)
+    found = distribution(terms, num_resamples=200, seed=11)
+    return Estimate(found.value, *found.bounds((1 - level) / 2, (1 - level) / 2), found.n)
 
 
 def term(weight: float, held: Cell, task: str = TEST[0], split: str = TEST[1]) -> Term:
