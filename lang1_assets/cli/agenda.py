@@ -7,18 +7,16 @@ interruption, and after a failure it goes on with whatever does not need what fa
 
 from __future__ import annotations
 
-import json
 import os
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lang1_assets.cli.clock import Clock
 from lang1_assets.cli.lanes import BEGINS, FAILED, INTERRUPTED, MADE, Entry, Report, places_for, work_through
 from lang1_assets.cli.lanes import REUSED as WAS_REUSED
 from lang1_assets.evaluation.families import can_be_made, wanted
@@ -56,7 +54,7 @@ def agenda(settings: Settings) -> list[Entry]:
     entries += [Entry(asset=asset) for asset in ("leaderboard", *studies, "claims")]
     entries += [Entry(asset="model_in_service", partition=recipe) for recipe in settings.operate.recipes]
     entries += [Entry(asset="model_card", partition=variant) for variant in variants]
-    return [*entries, Entry(asset="corpus_statistics"), Entry(asset="report")]
+    return [*entries, Entry(asset="report")]
 
 
 def baselines() -> tuple[str, ...]:
@@ -86,40 +84,6 @@ def assets_of(settings: Settings, variant: str) -> Iterator[str]:
         yield from ("scaled_model", "scaled_evaluation")
     if variant == settings.main_variant:
         yield from ("strata", "patient_overlap", "temporal_drift", "memorization")
-
-
-@dataclass(kw_only=True)
-class Clock:
-    """How long entries take, for the progress line; what was measured is kept for the next time."""
-
-    file: Path
-    known: dict[str, float] = field(default_factory=dict)
-
-    @staticmethod
-    def read(file: Path) -> Clock:
-        try:
-            return Clock(file=file, known=json.loads(file.read_text()))
-        except (OSError, ValueError):
-            return Clock(file=file)
-
-    def note(self, entry: Entry, seconds: float, *, reused: bool) -> None:
-        """What was reused says nothing of how long it takes to make."""
-        if not reused:
-            self.known[entry.title] = round(seconds, 1)
-            beside = self.file.with_suffix(".tmp")
-            beside.write_text(json.dumps(self.known, indent=1))
-            beside.rename(self.file)
-
-    def left(self, entries: Sequence[Entry]) -> float | None:
-        """Seconds that some entries will take: of the same before, else of the same asset, else of any."""
-        if not self.known:
-            return None
-        by_asset: dict[str, list[float]] = {}
-        for title, seconds in self.known.items():
-            by_asset.setdefault(title.split(",")[0], []).append(seconds)
-        usual = {asset: statistics.median(found) for asset, found in by_asset.items()}
-        any_asset = statistics.fmean(usual.values())
-        return sum(self.known.get(entry.title, usual.get(entry.asset, any_asset)) for entry in entries)
 
 
 def run_agenda(settings: Settings, instance: dg.DagsterInstance) -> list[Entry]:

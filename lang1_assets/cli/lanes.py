@@ -149,8 +149,8 @@ def lane(number: int, cores: Sequence[int], tasks: Any, reports: Any, make: Make
             for entry in group:
                 reports.put(Report(lane=number, entry=entry, state=BEGINS))
                 report = make(entry, number)
-                give_back_freed_memory()
                 reports.put(report)
+                give_back_freed_memory()
                 if report.state == INTERRUPTED:
                     return
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from lang1_assets.resources.mlflow_client import open_client
 from lang1_assets.services import mlflow_server
 from lang1_assets.settings import Settings, lang1_home
 
@@ -25,7 +26,8 @@ def run_ui(settings: Settings, arguments: argparse.Namespace) -> int:
     database = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
     mlflow = mlflow_server.server_command(database, home / "mlflow" / "artifacts", "127.0.0.1", MLFLOW_PORT)
     dagster = [str(binaries / "dagster"), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(DAGSTER_PORT)]
-    (home / "mlflow").mkdir(exist_ok=True)
+    # Before the server: a study may begin while it creates its tables.
+    open_client(database)
     # Set before they start: services of a shell's background job would inherit that SIGINT is ignored, and Dagster then
     # takes SIGTERM for it and never ends.
     # `nohup` means what it says.

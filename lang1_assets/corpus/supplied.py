@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from lang1_assets.ops.checksums import sha256_of
+from lang1_assets.ops.questions import QuestionsError, by_name
 from lang1_assets.ops.tasks import Task
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
@@ -80,7 +82,23 @@ def example_files(examples: dict[str, Artifact]) -> dict[str, Path]:
     return {task: artifact.path / "examples.parquet" for task, artifact in examples.items()}
 
 
-def question_files(settings: Settings, web: Artifact) -> list[Path]:
-    """The profile's comprehension questions, and those that the embedded source writes beside its web text."""
+def question_files(settings: Settings, web: Artifact) -> dict[str, Path]:
+    """The profile's comprehension questions, else those that the embedded source writes beside its web text, by their names
+    in `tasks.COMPREHENSION`.
+
+    Raises:
+        dg.Failure: a file is no such file, or two are of the same questions.
+    """
     embedded = web.path / "questions.parquet"
-    return [*settings.web_text.question_files, *([embedded] if embedded.exists() else [])]
+    files = settings.web_text.question_files or ((embedded,) if embedded.exists() else ())
+    try:
+        return by_name(files)
+    except QuestionsError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+
+
+def hashes_of_questions(settings: Settings) -> list[str]:
+    """For a fingerprint: what the profile's files ask, not where they lie nor in which order. The embedded source's own come
+    with its web text.
+    """
+    return sorted(sha256_of(file) for file in settings.web_text.question_files)

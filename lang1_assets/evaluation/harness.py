@@ -5,9 +5,8 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.corpus.supplied import example_files, examples_to_score, question_files
+from lang1_assets.corpus.supplied import example_files, examples_to_score, hashes_of_questions, question_files
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized
-from lang1_assets.ops.checksums import sha256_of
 from lang1_assets.ops.tasks import TASKS
 from lang1_assets.resources.store import Artifact, ArtifactStore
 from lang1_assets.settings import Settings
@@ -41,6 +40,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
     def _harness_tasks(context: dg.AssetExecutionContext, store: ArtifactStore) -> dg.MaterializeResult:
         examples = examples_to_score(store, tuple(TASKS))
         tokens, web = store.get("tokenizer"), store.get("web_text_source")
+        questions = question_files(settings, web)
         config = harness_config(settings)
 
         def make(work: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
                 write_harness_tasks(
                     work,
                     example_files(examples),
-                    question_files(settings, web),
+                    questions,
                     tokens.path,
                     HarnessConfig(**config),
                 )
@@ -62,8 +62,7 @@ def harness_tasks(settings: Settings) -> dg.AssetsDefinition:
             inputs=[tokens, web, *examples.values()],
             parameters={
                 **config,
-                # What is asked, not where it lies. The embedded source's own come with its web text.
-                "questions": [sha256_of(file) for file in settings.web_text.question_files],
+                "questions": hashes_of_questions(settings),
             },
             code=CODE,
             on_wait=context.log.warning,

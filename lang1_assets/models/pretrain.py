@@ -230,7 +230,7 @@ def monitoring(settings: Settings, key: str, store: ArtifactStore) -> dict[str, 
     """
     if settings.pretrain.monitor_every_steps is None or is_encoder(settings, key):
         return None
-    questions = question_files(settings, store.get("web_text_source"))
+    questions = question_files(settings, store.get("web_text_source")).values()
     files = example_files(supplied_examples(store, REMEDE))
     return {
         "every_steps": settings.pretrain.monitor_every_steps,

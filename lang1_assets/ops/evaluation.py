@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from lang1_assets.ops import schemas
 from lang1_assets.ops.encoder.model import is_encoder
 from lang1_assets.ops.evaluation_record import PromptsUsed, prompts_used
-from lang1_assets.ops.freed_memory import give_back_freed_memory
 from lang1_assets.ops.gpu_room import require_room
 from lang1_assets.ops.model import open_model
 from lang1_assets.ops.prompts import build_prompts, read_examples
@@ -99,7 +98,6 @@ def predict_with(
             frames.append(prediction_rows(task, split, rows, probabilities))
             used.append(prompts_used(task.name, split, [row.astype("<i8").tobytes() for row in prompts.ids]))
             on_progress(f"scored {len(rows)} notes of {task.name}, {split}")
-        give_back_freed_memory()
     return Scored(predictions=pl.concat(frames), prompts=used)
 
 

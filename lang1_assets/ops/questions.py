@@ -64,6 +64,8 @@ def format_of(path: Path) -> str | None:
         QuestionsError: it is none of the known ones.
     """
     if path.suffix == ".parquet":
+        if not path.is_file():
+            raise QuestionsError(f"{path}: not there")
         return None
     return "sciq" if isinstance(_read_json(path), list) else "pubmedqa"
 

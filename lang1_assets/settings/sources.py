@@ -90,7 +90,7 @@ class WebText(Section):
     """Documents that the embedded source writes."""
     question_files: tuple[Path, ...] = ()
     """Comprehension questions, which each checkpoint is asked: SciQ's and PubMedQA's JSON, a Parquet file, one of each at most.
-    The embedded source writes its own besides."""
+    Without any, those that the embedded source writes."""
 
     @model_validator(mode="after")
     def _path_when_needed(self) -> WebText:

@@ -8,10 +8,15 @@ from typing import Any
 
 import dagster as dg
 
-from lang1_assets.corpus.supplied import example_files, question_files, require_decoder, supplied_examples
+from lang1_assets.corpus.supplied import (
+    example_files,
+    hashes_of_questions,
+    question_files,
+    require_decoder,
+    supplied_examples,
+)
 from lang1_assets.materialization import RESEARCH_OWNER, SYNTHETIC, markdown_table, materialized, picture, said_to_be
 from lang1_assets.models.trained import context_length_of
-from lang1_assets.ops.checksums import sha256_of
 from lang1_assets.ops.tasks import COMPREHENSION, REMEDE
 from lang1_assets.partitions import variant_partitions
 from lang1_assets.resources.store import Artifact, ArtifactStore
@@ -66,6 +71,7 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
         model, web = store.get(f"pretrained_model/{key}"), store.get("web_text_source")
         examples = supplied_examples(store, REMEDE)
         inputs = [model, web, *examples.values()]
+        questions = question_files(settings, web)
 
         def make(work: Path) -> dict[str, Any]:
             with tracking.run(
@@ -76,7 +82,7 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
                 params={"profile": settings.name, "part": "trajectory", "variant": key},
                 inputs=inputs,
             ) as run:
-                questions, length = question_files(settings, web), context_length_of(settings, key)
+                length = context_length_of(settings, key)
                 report = measure_trajectory(context, settings, model, examples, questions, length)
                 (work / ROWS_FILE).write_text(json.dumps(report["rows"], indent=1))
                 run.log_rows(metric_rows(report["rows"], settings.cohorts.headline_split))
@@ -92,8 +98,8 @@ def trajectory_evaluation(settings: Settings) -> dg.AssetsDefinition:
             parameters={
                 "evaluate": settings.evaluate.model_dump(include={"trajectory_examples", "trajectory_questions"}),
                 "num_resamples": settings.evaluate.num_resamples,
-                # What is asked, not where it lies: a file that was corrected in place asks something else.
-                "questions": [sha256_of(file) for file in settings.web_text.question_files],
+                # A file that was corrected in place asks something else.
+                "questions": hashes_of_questions(settings),
                 "note_tokens": settings.finetune.note_tokens,
                 "context_length": context_length_of(settings, key),
                 "split": settings.cohorts.headline_split,
@@ -120,12 +126,12 @@ def measure_trajectory(
     settings: Settings,
     model: Artifact,
     examples: dict[str, Artifact],
-    questions: Sequence[Path],
+    questions: dict[str, Path],
     length: int,
 ) -> dict[str, Any]:
     # torch takes seconds to import; the definitions do without it.
     from lang1_assets.ops import trajectory
-    from lang1_assets.ops.questions import by_name, read_questions
+    from lang1_assets.ops.questions import read_questions
 
     config = trajectory.TrajectoryConfig(
         split=settings.cohorts.headline_split,
@@ -140,7 +146,7 @@ def measure_trajectory(
     report = trajectory.evaluate_trajectory(
         [model.path / "trajectory" / name for name in model.summary["trajectory"]],
         example_files(examples),
-        {name: read_questions(file, settings.seed) for name, file in by_name(questions).items()},
+        {name: read_questions(file, settings.seed) for name, file in questions.items()},
         config,
         context.log.info,
     )

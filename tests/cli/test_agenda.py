@@ -6,7 +6,8 @@ import dagster as dg
 import pytest
 
 from lang1_assets.cli import agenda
-from lang1_assets.cli.agenda import Clock, Entry, Report
+from lang1_assets.cli.clock import Clock
+from lang1_assets.cli.lanes import Entry, Report
 from lang1_assets.definitions import build_definitions
 from lang1_assets.settings import load_settings
 
@@ -88,23 +89,6 @@ def test_the_chart_says_how_much_is_done_and_left(tmp_path: Path) -> None:
     assert chart.failed == [one]
     assert "[1 of 2 done]" in chart.line(begins)
     assert "about 5 min" in chart.line(begins)
-
-
-def test_the_clock_knows_what_is_left(tmp_path: Path) -> None:
-    clock = Clock.read(tmp_path / "seconds.json")
-    one, two = (Entry(asset="finetuned_joint", partition=key) for key in ("a", "b"))
-    assert clock.left([one]) is None
-    clock.note(one, 100.0, reused=False)
-    clock.note(one, 1.0, reused=True)
-    clock.note(Entry(asset="report"), 20.0, reused=False)
-    again = Clock.read(tmp_path / "seconds.json")
-    # Of itself; of the same asset; of any asset.
-    assert again.left([one]) == 100
-    assert again.left([two]) == 100
-    assert again.left([Entry(asset="claims")]) == 60
-    assert again.left([one, two, Entry(asset="report")]) == 220
-    (tmp_path / "seconds.json").write_text("{")
-    assert Clock.read(tmp_path / "seconds.json").known == {}
 
 
 def test_a_stop_is_told_from_a_failure() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from lang1_assets.ops import schemas
-from lang1_assets.ops.questions import QuestionsError, read_questions
+from lang1_assets.ops.questions import QuestionsError, by_name, read_questions
 
 SCIQ = [
     {
@@ -29,6 +29,29 @@ def written(folder: Path, values: Any) -> Path:
     path = folder / "questions.json"
     path.write_text(json.dumps(values))
     return path
+
+
+def test_files_are_known_by_what_is_in_them_whatever_their_order(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.json", "two.json", "ours.parquet")]
+    files[0].write_text(json.dumps(SCIQ))
+    files[1].write_text(json.dumps(PUBMEDQA))
+    files[2].touch()
+    expected = {"comprehension": files[2], "pubmedqa": files[1], "sciq": files[0]}
+    for given in (files, files[::-1]):
+        assert list(by_name(given).items()) == list(expected.items())
+    assert by_name([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("more.json", "a second file of SciQ besides .*questions.json; give one"), ("no.parquet", "not there")],
+)
+def test_a_file_that_cannot_be_asked_is_named(tmp_path: Path, name: str, problem: str) -> None:
+    first, second = written(tmp_path, SCIQ), tmp_path / name
+    if name == "more.json":
+        second.write_text(json.dumps(SCIQ))
+    with pytest.raises(QuestionsError, match=f"{name}: {problem}"):
+        by_name([first, second])
 
 
 def test_sciq(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_it_is_measured_again_when_the_questions_change_in_place_and_not_when_th
     asked: list[str] = []
 
     def measured(context: Any, settings: Settings, model: Any, examples: Any, questions: Any, length: int) -> Any:
-        asked.append(questions[0].read_text())
+        asked.append(questions["sciq"].read_text())
         return {"rows": [POINT], "comprehension_gains": {}, "off_chance": []}
 
     monkeypatch.setattr(trajectory, "measure_trajectory", measured)

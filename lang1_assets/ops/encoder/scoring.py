@@ -16,6 +16,7 @@ from lang1_assets.ops.encoder.classification import EncoderError, class_logits, 
 from lang1_assets.ops.encoder.model import architecture_of
 from lang1_assets.ops.evaluation import Scored, ScoringConfig, notes_to_score, prediction_rows, ready_to_score
 from lang1_assets.ops.evaluation_record import prompts_used
+from lang1_assets.ops.freed_memory import give_back_freed_memory
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.scoring import on_every_device, pad_right
 from lang1_assets.ops.scoring.batches import by_length
@@ -45,6 +46,7 @@ def predict_encoder(
         texts, labels = rows["text"].to_list(), rows["label"].to_list()
         prompts = encoder_prompts(texts, labels, num_classes, model_folder, config.note_tokens, config.context_length)
         probabilities = score_classes(models, prompts, config.batch_size)
+        give_back_freed_memory()
         frames.append(prediction_rows(task, split, rows.drop("text"), probabilities))
         used.append(prompts_used(task.name, split, [row.astype("<i8").tobytes() for row in prompts.ids]))
         on_progress(f"scored {len(rows)} notes of {task.name}, {split}")

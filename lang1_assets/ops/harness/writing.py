@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import polars as pl
 
 from lang1_assets.ops.harness.reading import FEW_SHOT_SUFFIX, TOKENIZER_FOLDER
 from lang1_assets.ops.prompts import balanced_examples, cut_notes, read_examples
-from lang1_assets.ops.questions import by_name, read_questions
+from lang1_assets.ops.questions import read_questions
 from lang1_assets.ops.tasks import COMPREHENSION, TASKS, Comprehension, Task, asked_of
 from lang1_assets.ops.tokenizer import encode_batch, open_tokenizer
 
@@ -124,17 +123,17 @@ class Written:
 
 
 def write_harness_tasks(
-    folder: Path, examples: dict[str, Path], questions: Sequence[Path], tokenizer_folder: Path, config: HarnessConfig
+    folder: Path, examples: dict[str, Path], questions: dict[str, Path], tokenizer_folder: Path, config: HarnessConfig
 ) -> Written:
     """Task files and their data for each task's examples of one split, and for files of comprehension questions.
 
     Args:
         examples: task -> file of `schemas.EXAMPLES`; a task that the source cannot supply is left out.
-        questions: files as `questions.read_questions` takes them.
+        questions: name in `tasks.COMPREHENSION` -> file as `questions.read_questions` takes it.
 
     Raises:
         HarnessError: a task has no note in the split.
-        QuestionsError: a file of questions is not one, or two are of the same.
+        QuestionsError: a file of questions is not one.
     """
     (folder / FUNCTIONS_FILE).write_text(FUNCTIONS)
     copy_tokenizer(tokenizer_folder, folder / TOKENIZER_FOLDER)
@@ -142,7 +141,7 @@ def write_harness_tasks(
     for name, path in examples.items():
         task = asked_of(TASKS[name], config.source)
         written[PREFIX + task.name] = write_note_task(folder, task, path, tokenizer_folder, config)
-    for name, path in by_name(questions).items():
+    for name, path in questions.items():
         written[PREFIX + name] = write_questions(folder, COMPREHENSION[name], read_questions(path, config.seed))
     return Written(num_by_task=written)
 

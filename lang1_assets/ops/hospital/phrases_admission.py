@@ -73,6 +73,8 @@ LEVEL_OF_CARE: list[Level] = [
      "fails inpt criteria|InterQual not met", "Two-midnight rule not met, physician advisor consulted|MCG inpatient criteria not met"),
 ]  # fmt: skip
 
+LACTATE_LABEL: Level = ("lactate|serum lactate", "lact|LA", "lactic acid|POC lactate")
+
 ONSET: Level = (
     "Symptoms began a few days ago and slowly worsened|Symptoms started yesterday evening|The course was gradual over the past week|"
     "Similar milder symptoms occurred last month|The patient was brought by family",

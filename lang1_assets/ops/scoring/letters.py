@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
+from lang1_assets.ops.freed_memory import give_back_freed_memory
 from lang1_assets.ops.model import Beginnings, answer_logits, has_odd_output_layer, last_hidden_llama, read_beginnings
 from lang1_assets.ops.prompts import PromptSet
 from lang1_assets.ops.scoring.batches import Batch, plan_batches
@@ -54,6 +55,7 @@ def score_together(models: Sequence[Any], sets: Sequence[PromptSet], batch_size:
     with ThreadPoolExecutor(len(models)) as pool:
         for worker in [pool.submit(_work, model, batches, ids, letters, logits) for model in models]:
             worker.result()
+    give_back_freed_memory()
     parts = np.split(logits, np.cumsum([len(prompts.ids) for prompts in sets])[:-1])
     return [_normalized(part, letters, prompts) for part, prompts in zip(parts, sets, strict=True)]
 

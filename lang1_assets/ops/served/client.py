@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ Answer = dict[str, Any]
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 RETRIED = (408, 425, 429)
 FIRST_WAIT_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 60.0
 MAX_DRAWS = 16
 """Tokens drawn for one question before a server counts as one that gives no log-probabilities: an untrained model with pieces of
 characters in its vocabulary draws one that llama.cpp says nothing about every fourth time."""
@@ -37,7 +39,7 @@ class Usage:
     """Attempts that reached the network, the failed ones included."""
     num_retries: int = 0
     prompt_tokens: int = 0
-    """As the server counts them; those of earlier runs that the ledger holds included."""
+    """Of answers that were of use, as the server counts them; those of earlier runs that the ledger holds included."""
     completion_tokens: int = 0
     num_from_ledger: int = 0
     """Answers that an earlier run had paid for."""
@@ -101,37 +103,43 @@ class ServedClient:
                 which are no failures of the server and count by themselves.
         """
         url = endpoint_url(self.model.url, endpoint)
-        draws = self._retrying(RedrawError, MAX_DRAWS, tenacity.wait_none())
-        attempts = self._retrying(TransientError, self.model.max_retries + 1, self._wait_seconds)
-        try:
-            answer: Answer = draws(lambda: attempts(lambda: read(self._ask_once(url, body))))
-        except RedrawError as error:
-            raise ServedError(f"{shown(url)}: {error}, {MAX_DRAWS} times; what was paid for is kept") from None
-        except TransientError as error:
-            # Without the chain of causes: a library's exception may hold what was sent.
-            raise ServedError(
-                f"{shown(url)}: {error}, {self.model.max_retries + 1} times; what was paid for is kept, run it again when "
-                "the server answers"
-            ) from None
-        return answer
+        num_failed = num_useless = 0
 
-    def _retrying(
-        self, error: type[ServedError], num_attempts: int, wait: Callable[[tenacity.RetryCallState], float]
-    ) -> tenacity.Retrying:
-        return tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(num_attempts),
-            wait=wait,
-            retry=tenacity.retry_if_exception_type(error),
+        def attempt() -> Answer:
+            nonlocal num_failed, num_useless
+            try:
+                return read(self._ask_once(url, body))
+            except TransientError:
+                num_failed += 1
+                raise
+            except RedrawError:
+                num_useless += 1
+                raise
+
+        def wait_seconds(state: tenacity.RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            if not isinstance(error, TransientError):
+                return 0.0
+            backoff = random.uniform(0, min(FIRST_WAIT_SECONDS * 2 ** (num_failed - 1), LONGEST_BACKOFF_SECONDS))
+            return min(max(error.retry_after_seconds or 0.0, backoff), self.model.longest_wait_seconds)
+
+        attempts = tenacity.Retrying(
+            stop=lambda _: num_failed > self.model.max_retries or num_useless >= MAX_DRAWS,
+            wait=wait_seconds,
+            retry=tenacity.retry_if_exception_type((TransientError, RedrawError)),
             sleep=self.pace.sleep,
             before_sleep=lambda _: self.meter.add(num_retries=1),
             reraise=True,
         )
-
-    def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after_seconds if isinstance(error, TransientError) else None
-        backoff = tenacity.wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=60)(state)
-        return min(max(asked or 0.0, backoff), self.model.longest_wait_seconds)
+        try:
+            return attempts(attempt)
+        # Without the chain of causes: a library's exception may hold what was sent.
+        except RedrawError as error:
+            raise ServedError(f"{shown(url)}: {error}, {num_useless} times; what was paid for is kept") from None
+        except TransientError as error:
+            raise ServedError(
+                f"{shown(url)}: {error}, {num_failed} times; what was paid for is kept, run it again when the server answers"
+            ) from None
 
     def _ask_once(self, url: httpx2.URL, body: dict[str, Any]) -> Answer:
         self.pace.wait()

@@ -33,7 +33,8 @@ def draw(figure: Figure, *, wide: bool, is_synthetic: bool) -> bytes:
 def draw_together(figures: Sequence[Figure], *, wide: bool, is_synthetic: bool, form: Form = "png") -> bytes:
     """The figures of one study on one sheet: side by side where each is one small chart, else one below the other."""
     sheet = Sheet(width=WIDE if wide else NARROW)
-    abreast = len(figures) if wide and all(is_one_chart(figure) for figure in figures) else 1
+    fits = len(figures) <= MOST_ABREAST["lines"] and all(is_one_chart(figure) for figure in figures)
+    abreast = len(figures) if wide and fits else 1
     width = (sheet.width - 2 * MARGIN - (abreast - 1) * GAP) / abreast
     for number, figure in enumerate(figures):
         top = 4 if abreast > 1 else sheet.bottom + (20 if number else 4)

@@ -9,6 +9,7 @@ import torch
 
 from lang1_assets.ops.harness.writing import HarnessConfig, write_harness_tasks
 from lang1_assets.ops.model import ModelShape, build_model, save_model
+from lang1_assets.ops.questions import by_name
 from tests.ops.conftest import SEED, SHAPE
 from tests.ops.test_comprehension import questions as made_questions
 
@@ -55,7 +56,7 @@ def task_folder(
     """Written in one place and moved to another, as an artifact is."""
     work = tmp_path_factory.mktemp("harness") / "tasks.partial"
     work.mkdir()
-    written = write_harness_tasks(work, example_files, question_files, tokenizer_folder, CONFIG)
+    written = write_harness_tasks(work, example_files, by_name(question_files), tokenizer_folder, CONFIG)
     assert written.num_by_task == {
         "remede_mortality": 11,
         "remede_length_of_stay": 11,

@@ -8,7 +8,6 @@ import yaml
 
 from lang1_assets.ops.harness.reading import read_data
 from lang1_assets.ops.harness.writing import FEW_SHOT_NOTES, HarnessError, write_harness_tasks
-from lang1_assets.ops.questions import QuestionsError
 from lang1_assets.ops.tasks import TASKS
 from tests.ops.harness.conftest import CONFIG
 
@@ -35,7 +34,7 @@ def test_a_source_without_temporal_splits_and_with_one_task(
 ) -> None:
     only = {"mortality": example_files["mortality"]}
     config = replace(CONFIG, split="test", max_examples=100)
-    assert write_harness_tasks(tmp_path, only, [], tokenizer_folder, config).num_by_task == {"remede_mortality": 14}
+    assert write_harness_tasks(tmp_path, only, {}, tokenizer_folder, config).num_by_task == {"remede_mortality": 14}
     files = {"remede.py", "tokenizer", "mortality.yaml", "mortality.parquet", "mortality.shown.parquet"}
     assert {path.name for path in tmp_path.iterdir()} == files
     assert "  split: test\n" in (tmp_path / "mortality.yaml").read_text()
@@ -45,7 +44,7 @@ def test_mimic_has_tasks_of_its_own_names(
     example_files: dict[str, Path], tokenizer_folder: Path, tmp_path: Path
 ) -> None:
     config = replace(CONFIG, source="mimic_iii")
-    written = write_harness_tasks(tmp_path, example_files, [], tokenizer_folder, config)
+    written = write_harness_tasks(tmp_path, example_files, {}, tokenizer_folder, config)
     assert set(written.num_by_task) == {"remede_mimic_iii_mortality", "remede_mimic_iii_length_of_stay"}
     asked = pl.read_parquet(tmp_path / "mimic_iii_mortality.parquet")["question"].unique().to_list()
     assert asked == [TASKS["mortality"].question_block]
@@ -58,16 +57,8 @@ def test_a_split_that_a_source_lacks_is_refused(
 ) -> None:
     config = replace(CONFIG, split="temporal_2021")
     with pytest.raises(HarnessError, match=r"no note of split 'temporal_2021'.*task 'mortality'"):
-        write_harness_tasks(tmp_path, example_files, [], tokenizer_folder, config)
+        write_harness_tasks(tmp_path, example_files, {}, tokenizer_folder, config)
     assert [path for path in tmp_path.iterdir() if path.suffix in (".yaml", ".parquet")] == []
-
-
-def test_two_files_of_the_same_questions_are_refused(
-    question_files: list[Path], tokenizer_folder: Path, tmp_path: Path
-) -> None:
-    twice = [question_files[1], question_files[1]]
-    with pytest.raises(QuestionsError, match=r"sciq\.json: a second file of SciQ"):
-        write_harness_tasks(tmp_path, {}, twice, tokenizer_folder, CONFIG)
 
 
 def test_notes_are_read_as_they_were_written(task_folder: Path) -> None:

@@ -164,6 +164,18 @@ def test_tokens_of_no_use_are_drawn_again_and_are_no_failures(
     assert scores.usage.num_retries == MAX_DRAWS - 1 + proxy.num_probes_repeated >= MAX_DRAWS - 1 + MAX_DRAWS // 2 - 1
 
 
+def test_failures_between_useless_tokens_count_together(
+    served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
+) -> None:
+    with faulty_proxy(
+        llama_port, lambda number: None if number < 4 else ("500", USELESS)[number % 2], probe_ids=questions.probe_ids
+    ) as proxy:
+        model = replace(served, url=proxy.url, max_retries=1, max_concurrent=1)
+        with pytest.raises(ServedError, match="status 500, 2 times; what was paid for is kept"):
+            score_served(questions.prompts, questions.letters, model, tmp_path / "ledger")
+    assert sum(body == proxy.bodies[4] for body in proxy.bodies) == 3
+
+
 def test_a_server_that_gives_no_log_probabilities(
     served: ServedModel, llama_port: int, questions: Questions, tmp_path: Path
 ) -> None:
