@@ -26,6 +26,7 @@ VARIANT = "lang1-tiny-notes"
 PACKAGE = Path(finetuned.__file__).parents[1]
 LEARNS_NOTHING = {
     "lang1_assets.ops.checksums",
+    "lang1_assets.ops.freed_memory",
     "lang1_assets.ops.gpu_room",
     "lang1_assets.ops.linking",
     "lang1_assets.ops.reporting",

@@ -145,7 +145,7 @@ def batch_of(
 def test_an_encoder_is_not_asked_and_starts_from_no_decoder(masked: dict[str, Any], model_folder: Path) -> None:
     with pytest.raises(ValueError, match=r"pretrain.start_from .* is a decoder, and an encoder begins with random"):
         read_config({**masked, "start_from": model_folder})
-    looked_at = {"every_steps": 1, "examples": {}, "questions": None, "num_examples": 1, "shots": 0}
+    looked_at = {"every_steps": 1, "examples": {}, "questions": [], "num_examples": 1, "shots": 0}
     with pytest.raises(ValueError, match="an encoder answers no questions: monitoring is for a decoder"):
         read_config({**masked, "monitoring": {**looked_at, "note_tokens": 1, "batch_size": 1}})
 
