@@ -37,38 +37,32 @@ CORRELATIONS = np.linspace(0, 0.98, 50)
 
 
 def figures(studied: Studied) -> tuple[Figure, ...]:
-    """Fig. 3a, one of each set of questions, and 3b with a panel a task; a line a variant."""
-    made = [answers_figure(studied, name) for name in COMPREHENSION if rows_named(studied, name)]
-    aurocs = [point for held in studied.trajectories for point in points_of(held, TASKS, has_panels=True)]
-    if aurocs:
-        made.append(
-            Figure(
-                name="emergence",
-                kind="lines",
-                x_title="pretraining tokens",
-                paper="Fig. 3b",
-                title="Zero-shot prediction along pretraining",
-                caption=f"AUROC on the {studied.test_title()} of each checkpoint without finetuning; bars are 95 % intervals.",
-                y_title="AUROC",
-                points=tuple(aurocs),
-                chance=CHANCE,
-            )
-        )
+    """Fig. 3a, one of each set of questions because chance is another for each, and 3b with a panel a task; a line a variant."""
+    made = []
+    for name, asked in COMPREHENSION.items():
+        if rows := rows_named(studied, name):
+            caption = "Share of right answers of each checkpoint; bars are 95 % intervals."
+            points = [point for held in studied.trajectories for point in points_of(held, [name], has_panels=False)]
+            made.append(along_pretraining("3a", asked.title, caption, "accuracy", points, rows[0]["chance"]))
+    if aurocs := [point for held in studied.trajectories for point in points_of(held, TASKS, has_panels=True)]:
+        caption = f"AUROC on the {studied.test_title()} of each checkpoint without finetuning; bars are 95 % intervals."
+        made.append(along_pretraining("3b", "Zero-shot prediction", caption, "AUROC", aurocs, CHANCE))
     return tuple(made)
 
 
-def answers_figure(studied: Studied, name: str) -> Figure:
-    """Of one set of questions: chance is another for each."""
+def along_pretraining(
+    part: str, title: str, caption: str, y_title: str, points: Sequence[Point], chance: float
+) -> Figure:
     return Figure(
         name="emergence",
         kind="lines",
         x_title="pretraining tokens",
-        paper="Fig. 3a",
-        title=f"{COMPREHENSION[name].title} along pretraining",
-        caption="Share of right answers of each checkpoint; bars are 95 % intervals.",
-        y_title="accuracy",
-        points=tuple(point for held in studied.trajectories for point in points_of(held, [name], has_panels=False)),
-        chance=rows_named(studied, name)[0]["chance"],
+        paper=f"Fig. {part}",
+        title=f"{title} along pretraining",
+        caption=caption,
+        y_title=y_title,
+        points=tuple(points),
+        chance=chance,
     )
 
 
